@@ -74,9 +74,7 @@ class Interactions:
             raise DataError("A rating is not a finite number.")
         for table, vocabulary in ((self.item_table, self.items), (self.user_table, self.users)):
             if table is not None and table.height != len(vocabulary):
-                raise DataError(
-                    f"The {vocabulary.kind} table has {table.height} rows for {len(vocabulary)}."
-                )
+                raise DataError(f"The {vocabulary.kind} table has {table.height} rows for {len(vocabulary)}.")
 
     def __len__(self) -> int:
         return len(self.user_rows)
@@ -143,9 +141,7 @@ class Interactions:
             user_table=None if self.user_table is None else self.user_table[kept_users],
         )
 
-    def rows_in(
-        self, users: Vocabulary, items: Vocabulary
-    ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    def rows_in(self, users: Vocabulary, items: Vocabulary) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """The user and item of each interaction as rows of other vocabularies; -1 where they lack it."""
         user_map = users.rows(self.users.ids, missing="minus one")
         item_map = items.rows(self.items.ids, missing="minus one")
@@ -161,9 +157,7 @@ def _check_column(column: NDArray[Any], dtype: type, length: int, name: str) -> 
 
 def _check_range(rows: NDArray[np.int32], size: int, name: str) -> None:
     if len(rows) and not (rows.min() >= 0 and rows.max() < size):
-        raise DataError(
-            f"{name} reaches from {rows.min()} to {rows.max()}; the vocabulary has {size} ids."
-        )
+        raise DataError(f"{name} reaches from {rows.min()} to {rows.max()}; the vocabulary has {size} ids.")
 
 
 def _shrink(

@@ -48,9 +48,7 @@ class Layout:
     zero_is_implicit: bool = False
 
 
-MOVIELENS_CSV = Layout(
-    "MovieLens CSV", TableLayout("ratings.csv"), TableLayout("movies.csv"), item_name="title"
-)
+MOVIELENS_CSV = Layout("MovieLens CSV", TableLayout("ratings.csv"), TableLayout("movies.csv"), item_name="title")
 MOVIELENS_DAT = Layout(
     "MovieLens DAT",
     TableLayout("ratings.dat", ("user_id", "movie_id", "rating", "timestamp")),

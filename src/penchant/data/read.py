@@ -59,9 +59,7 @@ def read_ratings(
     item_in_ratings = item if item is None or item in tables.ratings.frame.columns else None
     if item is not None and item_in_ratings is None and tables.items is None:
         naming.check_column(tables.ratings, item)
-    found = naming.find_columns(
-        tables.ratings, user=user, item=item_in_ratings, rating=rating, time=time
-    )
+    found = naming.find_columns(tables.ratings, user=user, item=item_in_ratings, rating=rating, time=time)
     user_ids = values.ids(tables.ratings, found.user, "user")
     item_ids = values.ids(tables.ratings, found.item, "item")
     scores = values.ratings(tables.ratings, found.rating)
@@ -180,10 +178,7 @@ def _join_flags(table: Table, flags: tuple[str, ...]) -> Table:
 
 def _known_faults(layout: Layout) -> tuple[str, ...]:
     faulty = [t.file for t in (layout.items, layout.users) if t and t.truncate]
-    return tuple(
-        f"{file} is published with some lines too long; surplus fields are dropped."
-        for file in faulty
-    )
+    return tuple(f"{file} is published with some lines too long; surplus fields are dropped." for file in faulty)
 
 
 # --- items ------------------------------------------------------------------------------------------
@@ -200,21 +195,15 @@ def _describe_items(
     if tables.items is None:
         return _name_from_ratings(tables.ratings, item_ids, item_name)
     table = _keyed(tables.items, item_in_ratings or found.item, item_ids, "item", naming.ITEM_NAMES)
-    name_column = (
-        item_name or tables.item_name or naming.find_column(tables.items, naming.NAME_NAMES)
-    )
+    name_column = item_name or tables.item_name or naming.find_column(tables.items, naming.NAME_NAMES)
     if name_column is not None:
         naming.check_column(tables.items, name_column)
     if item is not None and item_in_ratings is None:
-        return _column_as_item(
-            tables, item_ids, table, naming.check_column(tables.items, item), name_column
-        )
+        return _column_as_item(tables, item_ids, table, naming.check_column(tables.items, item), name_column)
     return _Described(item_ids, table, name_column, ())
 
 
-def _keyed(
-    table: Table, key: str, ids: pl.Series, kind: str, names: tuple[str, ...]
-) -> pl.DataFrame:
+def _keyed(table: Table, key: str, ids: pl.Series, kind: str, names: tuple[str, ...]) -> pl.DataFrame:
     """An items or users table with a first column "item id" of the type that the ratings' ids have.
 
     The table's id is the column called as in the ratings, else the column of a usual name whose values
@@ -234,9 +223,7 @@ def _keyed(
             remedy=f"Check that both tables use the same {kind} ids; those of the ratings begin {wanted.sort()[0]!r}.",
         )
     keyed = table.frame.with_columns(keys[best].alias(f"{kind} id"))
-    keyed = keyed.select(f"{kind} id", pl.exclude(f"{kind} id")).filter(
-        pl.col(f"{kind} id").is_not_null()
-    )
+    keyed = keyed.select(f"{kind} id", pl.exclude(f"{kind} id")).filter(pl.col(f"{kind} id").is_not_null())
     return keyed.unique(f"{kind} id", keep="first", maintain_order=True)
 
 
@@ -264,11 +251,7 @@ def _column_as_item(
     renamed = merged.with_columns(pl.col(column).cast(pl.String).alias("item id"))
     distinct = renamed.unique("item id", keep="first", maintain_order=True)
     lost = renamed.height - distinct.height
-    notes = (
-        (f"{lost:,} items share their '{column}' with another and are one item now.",)
-        if lost
-        else ()
-    )
+    notes = (f"{lost:,} items share their '{column}' with another and are one item now.",) if lost else ()
     shown = column if name_column is None else name_column
     return _Described(joined["new id"], distinct, shown, notes)
 
@@ -280,24 +263,18 @@ def _name_from_ratings(ratings: Table, item_ids: pl.Series, item_name: str | Non
         return _Described(item_ids, None, None, ())
     naming.check_column(ratings, column)
     table = pl.DataFrame({"item id": item_ids, column: ratings.frame[column]})
-    return _Described(
-        item_ids, table.unique("item id", keep="first", maintain_order=True), column, ()
-    )
+    return _Described(item_ids, table.unique("item id", keep="first", maintain_order=True), column, ())
 
 
 # --- assembling -------------------------------------------------------------------------------------
 
 
-def _explicit(
-    scores: NDArray[np.float32], zero_is_implicit: bool
-) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
+def _explicit(scores: NDArray[np.float32], zero_is_implicit: bool) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
     """Positions of the lines that are ratings, None for all."""
     if not zero_is_implicit or not (scores == 0).any():
         return None, ()
     kept = np.flatnonzero(scores != 0)
-    return kept, (
-        f"{len(scores) - len(kept):,} lines with a rating of 0 (implicit feedback) are left out.",
-    )
+    return kept, (f"{len(scores) - len(kept):,} lines with a rating of 0 (implicit feedback) are left out.",)
 
 
 def _assemble(
@@ -346,11 +323,7 @@ def _align_items(
     names = table[described.name_column].cast(pl.String)
     nameless = names.null_count()
     names = names.fill_null(items.ids.cast(pl.String))
-    notes = (
-        (f"{nameless:,} items have no '{described.name_column}' and are shown by their id.",)
-        if nameless
-        else ()
-    )
+    notes = (f"{nameless:,} items have no '{described.name_column}' and are shown by their id.",) if nameless else ()
     return names, table, notes
 
 
@@ -359,9 +332,7 @@ def _align(vocabulary: Vocabulary, table: pl.DataFrame, key: str) -> pl.DataFram
     return ids.join(table, on=key, how="left", maintain_order="left")
 
 
-def _merge_duplicates(
-    interactions: Interactions, policy: str, table: Table
-) -> tuple[Interactions, tuple[str, ...]]:
+def _merge_duplicates(interactions: Interactions, policy: str, table: Table) -> tuple[Interactions, tuple[str, ...]]:
     """One rating a (user, item) pair, by the stated policy."""
     pairs = interactions.user_rows.astype(np.int64) * interactions.n_items + interactions.item_rows
     surplus = len(pairs) - pl.Series(pairs).n_unique()

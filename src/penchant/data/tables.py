@@ -139,16 +139,10 @@ def read_table(
     dialect = _sniff(head, name)
     first = next(_records(head, dialect), (1, []))[1]
     has_header = columns is None and _is_header(first, known_names)
-    names = (
-        list(columns)
-        if columns
-        else ([] if has_header else [f"column {i + 1}" for i in range(len(first))])
-    )
+    names = list(columns) if columns else ([] if has_header else [f"column {i + 1}" for i in range(len(first))])
     frame, dialect = _read_text(source, name, dialect, has_header, names, truncate)
     if frame.height == 0:
-        raise DataError(
-            "There are no rows, only a header.", file=name, remedy="Check that the export finished."
-        )
+        raise DataError("There are no rows, only a header.", file=name, remedy="Check that the export finished.")
     return Table(frame, name, has_header, source, dialect)
 
 
@@ -167,9 +161,7 @@ def _unpack(source: Path | bytes, name: str) -> Path | bytes:
         try:
             return gzip.decompress(_content(source))
         except (OSError, EOFError, zlib.error) as error:
-            raise DataError(
-                f"The gzip file is damaged ({error}).", file=name, remedy="Fetch it again."
-            ) from error
+            raise DataError(f"The gzip file is damaged ({error}).", file=name, remedy="Fetch it again.") from error
     if head.startswith(b"PK\x03\x04"):
         return _only_member(source, name)
     return source
@@ -177,12 +169,8 @@ def _unpack(source: Path | bytes, name: str) -> Path | bytes:
 
 def _only_member(source: Path | bytes, name: str) -> bytes:
     try:
-        with zipfile.ZipFile(
-            io.BytesIO(source) if isinstance(source, bytes) else source
-        ) as archive:
-            members = [
-                m for m in archive.namelist() if PurePosixPath(m).suffix.lower() in TABLE_SUFFIXES
-            ]
+        with zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source) as archive:
+            members = [m for m in archive.namelist() if PurePosixPath(m).suffix.lower() in TABLE_SUFFIXES]
             members = [m for m in members if not m.startswith("__MACOSX")]
             if len(members) != 1:
                 found = ", ".join(members) if members else "none"
@@ -193,9 +181,7 @@ def _only_member(source: Path | bytes, name: str) -> bytes:
                 )
             return archive.read(members[0])
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise DataError(
-            f"The zip file is damaged ({error}).", file=name, remedy="Fetch it again."
-        ) from error
+        raise DataError(f"The zip file is damaged ({error}).", file=name, remedy="Fetch it again.") from error
 
 
 def _content(source: Path | bytes) -> bytes:
@@ -339,9 +325,7 @@ def _prepare(source: Path | bytes, dialect: Dialect) -> tuple[Path | bytes, str]
     if dialect.separator == "::":
         return _content(source).replace(b"::", INNER_SEPARATOR.encode()), INNER_SEPARATOR
     if dialect.separator == " ":
-        return re.sub(
-            rb"(?m)^[ \t]+|[ \t]+$", b"", re.sub(rb"[ \t]+", b"\t", _content(source))
-        ), "\t"
+        return re.sub(rb"(?m)^[ \t]+|[ \t]+$", b"", re.sub(rb"[ \t]+", b"\t", _content(source))), "\t"
     return source, dialect.separator
 
 
@@ -377,9 +361,7 @@ def _records(content: bytes | Path, dialect: Dialect) -> Iterator[tuple[int, lis
             start = reader.line_num + 1
 
 
-def _explain_failure(
-    source: Path | bytes, name: str, dialect: Dialect, error: Exception
-) -> NoReturn:
+def _explain_failure(source: Path | bytes, name: str, dialect: Dialect, error: Exception) -> NoReturn:
     """Find the line that the fast reader stumbled over, and raise."""
     expected = 0
     line = 1
@@ -394,9 +376,7 @@ def _explain_failure(
                     remedy=MENDABLE,
                 ) from error
     except csv.Error as problem:
-        raise DataError(
-            f"The quotes do not match ({problem}).", file=name, line=line, remedy=MENDABLE
-        ) from error
+        raise DataError(f"The quotes do not match ({problem}).", file=name, line=line, remedy=MENDABLE) from error
     raise DataError(
         f"The file cannot be read ({_first_line(error)}).",
         file=name,

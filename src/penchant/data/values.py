@@ -24,9 +24,7 @@ def ids(table: Table, column: str, kind: str) -> pl.Series:
     if values.dtype in (pl.Categorical, pl.Enum):
         values = values.cast(pl.String)
     if values.dtype == pl.String:
-        _refuse(
-            values.is_null() | (values == ""), table, column, f"The {kind} is missing.", _MISSING_ID
-        )
+        _refuse(values.is_null() | (values == ""), table, column, f"The {kind} is missing.", _MISSING_ID)
         return _integers_or_text(values)
     _refuse(values.is_null(), table, column, f"The {kind} is missing.", _MISSING_ID)
     if values.dtype.is_float():
@@ -87,19 +85,13 @@ def times(table: Table, column: str) -> NDArray[np.int64]:
             column=column,
             remedy=_BAD_TIME,
         )
-    _refuse(
-        ~values.cast(pl.Float64).is_finite(), table, column, "The time {} is not finite.", _BAD_TIME
-    )
+    _refuse(~values.cast(pl.Float64).is_finite(), table, column, "The time {} is not finite.", _BAD_TIME)
     seconds = values.to_numpy().astype(np.int64, copy=False)
-    return (
-        seconds // 1000 if len(seconds) and np.abs(seconds).max() >= MILLISECONDS_FROM else seconds
-    )
+    return seconds // 1000 if len(seconds) and np.abs(seconds).max() >= MILLISECONDS_FROM else seconds
 
 
 _MISSING_ID = "Fill it in, or remove the line."
-_BAD_RATING = (
-    "Write ratings as numbers with a decimal point, such as 4 or 3.5; remove lines without one."
-)
+_BAD_RATING = "Write ratings as numbers with a decimal point, such as 4 or 3.5; remove lines without one."
 _BAD_TIME = "Give seconds since 1970, or dates such as 2026-11-24 or 2026-11-24T10:00:00."
 
 

@@ -1,0 +1,209 @@
+"""Model: what every model is asked, whatever it is made of."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from penchant.data.split import Split
+from penchant.errors import NotFittedError, UnsupportedError
+from penchant.models.biases import Biases, damped_biases
+from penchant.models.fitting import FitLog, FitOptions
+from penchant.models.settings import Settings
+
+Floats = NDArray[np.float32]
+Rows = NDArray[np.int32]
+
+FALLBACK_USER_DAMPING = 5.0
+FALLBACK_ITEM_DAMPING = 3.0
+FALLBACK_PASSES = 5
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a score is what it is.
+
+    Attributes:
+        parts: what each cause adds, in the order to tell them; their sum is the score.
+        score: the model's score of the pair, on the rating scale but not clipped to it.
+    """
+
+    parts: Mapping[str, float]
+    score: float
+
+
+class Model(ABC):
+    """A recommender on rows. Ids, names and files are other modules' business.
+
+    A user is a *user vector*: the numbers that the model knows about one user. Known users have theirs
+    from training (`user_vectors`), new ones from a few ratings (`fold_in`), and all scores come from it.
+
+    Scores are on the rating scale but not clipped, so that they never tie at its end; predictions are
+    scores clipped to the lowest and highest rating of training. A pair whose user or item is unknown (-1)
+    is answered by damped biases (`FALLBACK_…`) from the side that is known.
+
+    Subclasses are final and keep everything learnt in `parameters`, arrays by name.
+    """
+
+    name: ClassVar[str]
+    settings_class: ClassVar[type[Settings]]
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings: Any = settings if settings is not None else self.settings_class()
+        self.parameters: dict[str, NDArray[Any]] = {}
+
+    # --- what a subclass provides -------------------------------------------------------------------
+
+    @abstractmethod
+    def _fit(self, split: Split, options: FitOptions) -> FitLog:
+        """Learn from split.train; `parameters` already holds the fallback and the scale."""
+
+    @abstractmethod
+    def _pair_scores(self, user_rows: Rows, item_rows: Rows) -> Floats:
+        """Scores of pairs that are all known, float32 (n,)."""
+
+    @abstractmethod
+    def user_vectors(self, user_rows: Rows) -> Floats:
+        """What the model knows about some users, float32 (n, d)."""
+
+    @abstractmethod
+    def scores_of(self, user_vectors: Floats) -> Floats:
+        """Scores of all items for users given by their vectors, float32 (n, n_items)."""
+
+    @abstractmethod
+    def fold_in(self, item_rows: Rows, ratings: Floats) -> Floats:
+        """The vector of a new user with a few ratings, float32 (d,); nothing else changes.
+
+        Without ratings it is the vector of an average user.
+        """
+
+    @abstractmethod
+    def explain(self, user_vector: Floats, item_row: int) -> Explanation:
+        """The causes of one score, summing to it."""
+
+    def item_factors(self) -> Floats:
+        """Items as points whose directions say what is alike, float32 (n_items, d).
+
+        Raises:
+            UnsupportedError: the model has nothing of the kind.
+        """
+        raise UnsupportedError(
+            f"A {self.name} model has no item factors, so there are no similar items and no map.",
+            remedy="Fit a model that has them: dot, mf or mlp.",
+        )
+
+    def item_biases(self) -> Floats:
+        """How much better than average each item is liked, in rating steps, float32 (n_items,)."""
+        return self.fallback.item_biases
+
+    # --- what all share -----------------------------------------------------------------------------
+
+    @final
+    def fit(self, split: Split, options: FitOptions | None = None) -> FitLog:
+        """Learn from the training part; the validation part only measures (and stops, on request).
+
+        A refit starts from nothing and gives what a fresh model would.
+        """
+        fallback = damped_biases(split.train, FALLBACK_USER_DAMPING, FALLBACK_ITEM_DAMPING, FALLBACK_PASSES)
+        before, self.parameters = self.parameters, _pack(fallback, split.train.scale)
+        try:
+            return self._fit(split, options or FitOptions())
+        except BaseException:
+            self.parameters = before
+            raise
+
+    @final
+    def scores(self, user_rows: Rows) -> Floats:
+        """Scores of all items for known users, float32 (n, n_items)."""
+        return self.scores_of(self.user_vectors(user_rows))
+
+    @final
+    def pair_scores(self, user_rows: Rows, item_rows: Rows) -> Floats:
+        """Scores of pairs, float32 (n,); -1 stands for an unknown user or item."""
+        known = (user_rows >= 0) & (item_rows >= 0)
+        if known.all():
+            return self._pair_scores(user_rows, item_rows)
+        scores = self.fallback.predict(user_rows, item_rows)
+        scores[known] = self._pair_scores(user_rows[known], item_rows[known])
+        return scores
+
+    @final
+    def predict(self, user_rows: Rows, item_rows: Rows) -> Floats:
+        """Predicted ratings of pairs, float32 (n,), on the scale of training."""
+        return self.clip(self.pair_scores(user_rows, item_rows))
+
+    @final
+    def clip(self, scores: Floats) -> Floats:
+        """Scores as predictions: moved into the range of the training ratings."""
+        low, high = self._parameter("scale")
+        return np.clip(scores, low, high)
+
+    @final
+    @property
+    def scale(self) -> tuple[float, float]:
+        """The lowest and the highest training rating."""
+        low, high = self._parameter("scale")
+        return float(low), float(high)
+
+    @final
+    @property
+    def fallback(self) -> Biases:
+        """The damped biases that answer for the unknown."""
+        return Biases(
+            float(self._parameter("fallback/mean")[0]),
+            self._parameter("fallback/user_biases"),
+            self._parameter("fallback/item_biases"),
+        )
+
+    @final
+    @property
+    def n_users(self) -> int:
+        """Users in training."""
+        return len(self._parameter("fallback/user_biases"))
+
+    @final
+    @property
+    def n_items(self) -> int:
+        """Items in training."""
+        return len(self._parameter("fallback/item_biases"))
+
+    @final
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Everything learnt, by name."""
+        self._parameter("scale")
+        return dict(self.parameters)
+
+    @classmethod
+    def from_arrays(cls, settings: Settings, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """The inverse of `arrays`."""
+        model = cls(settings)
+        model.parameters = dict(arrays)
+        return model
+
+    def _parameter(self, name: str) -> NDArray[Any]:
+        try:
+            return self.parameters[name]
+        except KeyError:
+            raise NotFittedError(f"This {self.name} model is not fitted.", remedy="Call fit first.") from None
+
+
+def _pack(fallback: Biases, scale: tuple[float, float]) -> dict[str, NDArray[Any]]:
+    return {
+        "scale": np.array(scale, np.float32),
+        "fallback/mean": np.array([fallback.mean], np.float64),
+        "fallback/user_biases": fallback.user_biases,
+        "fallback/item_biases": fallback.item_biases,
+    }
+
+
+def known_valid_loss(model: Model, split: Split) -> float | None:
+    """Mean squared error of the validation ratings now, None without any."""
+    if split.valid is None or not len(split.valid):
+        return None
+    predictions = model.predict(split.valid_user_rows, split.valid_item_rows)
+    return float(np.mean((predictions - split.valid.ratings) ** 2, dtype=np.float64))

@@ -1,0 +1,109 @@
+"""Folding in: a new user's vector from a few ratings, everything else held still.
+
+The vector is the most probable one (MAP) under two assumptions that need no tuning: user vectors are
+normally distributed as those of the training users are, and ratings scatter around predictions by the
+residual variance of training (as in Salakhutdinov and Mnih 2008, with the hyperparameters estimated).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+NEWTON_STEPS = 8
+HALVINGS = 5
+SMALLEST_VARIANCE = 1e-6
+RELATIVE_FLOOR = 1e-3
+
+
+@dataclass(frozen=True)
+class Prior:
+    """How user vectors are distributed, and how ratings scatter.
+
+    Attributes:
+        mean: float64 (d,).
+        covariance: float64 (d, d), positive definite.
+        noise: variance of a rating around its prediction.
+    """
+
+    mean: Array
+    covariance: Array
+    noise: float
+
+    @classmethod
+    def of(cls, vectors: NDArray[np.floating[Any]], noise: float) -> Prior:
+        """Estimated from the training users' vectors (n, d)."""
+        vectors = vectors.astype(np.float64)
+        covariance = np.atleast_2d(np.cov(vectors, rowvar=False))
+        # With fewer users than dimensions the estimate is singular; a floor keeps every direction open.
+        floor = max(RELATIVE_FLOOR * float(np.trace(covariance)) / len(covariance), SMALLEST_VARIANCE)
+        covariance[np.diag_indices_from(covariance)] += floor
+        return cls(vectors.mean(axis=0), covariance, max(noise, SMALLEST_VARIANCE))
+
+    def pack(self) -> dict[str, NDArray[Any]]:
+        """As arrays by name."""
+        return {
+            "prior/mean": self.mean,
+            "prior/covariance": self.covariance,
+            "prior/noise": np.array([self.noise]),
+        }
+
+    @classmethod
+    def unpack(cls, arrays: dict[str, NDArray[Any]]) -> Prior:
+        """The inverse of `pack`."""
+        return cls(arrays["prior/mean"], arrays["prior/covariance"], float(arrays["prior/noise"][0]))
+
+
+Predictor = Callable[[Array], tuple[Array, Array]]
+
+
+def most_probable(prior: Prior, predict: Predictor, ratings: NDArray[np.floating[Any]]) -> Array:
+    """The MAP vector, float64 (d,), by Gauss-Newton steps.
+
+    Args:
+        predict: vector (d,) -> (predictions (n,), their derivatives by the vector (n, d)).
+        ratings: (n,). Without any, the prior's mean is returned.
+
+    The step is solved in the space of the n ratings (n × n) rather than of the d dimensions: the two are
+    equal (the matrix inversion lemma), and a new user has few ratings.
+    """
+    vector = prior.mean.copy()
+    if not len(ratings):
+        return vector
+    wanted = np.asarray(ratings, np.float64)
+    factor = scipy.linalg.cho_factor(prior.covariance)
+
+    def loss(at: Array) -> float:
+        residuals = wanted - predict(at)[0]
+        away = at - prior.mean
+        return float(residuals @ residuals / prior.noise + away @ scipy.linalg.cho_solve(factor, away))
+
+    best = loss(vector)
+    for _ in range(NEWTON_STEPS):
+        step = _newton_target(prior, predict, wanted, vector) - vector
+        # A full step may overshoot where the sigmoid is flat; half of it, a quarter, … at last improves.
+        trials = (vector + step * 0.5**halving for halving in range(HALVINGS))
+        candidate = next((trial for trial in trials if loss(trial) < best), None)
+        if candidate is None:
+            break
+        before, best, vector = best, loss(candidate), candidate
+        if before - best < 1e-6 * before:
+            break
+    return vector
+
+
+def _newton_target(prior: Prior, predict: Predictor, wanted: Array, vector: Array) -> Array:
+    """Where the loss would be least if predictions were linear around the vector."""
+    predictions, slopes = predict(vector)
+    spread = slopes @ prior.covariance  # (n, d)
+    system = spread @ slopes.T
+    system[np.diag_indices_from(system)] += prior.noise
+    target = wanted - predictions + slopes @ (vector - prior.mean)
+    return prior.mean + spread.T @ scipy.linalg.solve(system, target, assume_a="pos")

@@ -1,0 +1,338 @@
+"""Training with torch, and its only home. Batches are slices of arrays permuted once an epoch."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from penchant.data.split import Split
+from penchant.errors import InputError, MissingExtraError, SettingError
+from penchant.models.fitting import FitOptions
+from penchant.models.ranges import Squash
+from penchant.models.schedule import SCHEDULES, one_cycle_momentum
+from penchant.models.settings import Settings
+from penchant.seeds import integer_seed, numpy_generator
+
+try:
+    import torch
+except ImportError as error:
+    raise MissingExtraError("Training a network or using your own torch module", extra="torch") from error
+
+Progressed = Callable[[float], None]
+Arrays = dict[str, NDArray[Any]]
+
+FIRST_SQUARE = 1.0  # where the embeddings' Adagrad accumulators start
+ADAM = {"betas": (0.9, 0.99), "eps": 1e-5}  # as in fastai
+MODULE_PREFIX = "module/"
+
+
+class _Trainer:
+    """What training a network of any kind needs: the device, the shuffled batches, the schedule.
+
+    A context: torch runs on one thread inside it, so that sums are added in one order whatever the machine,
+    and torch's own random numbers are seeded inside and as before outside.
+    """
+
+    def __init__(self, settings: Any, split: Split, options: FitOptions) -> None:
+        self.settings = settings
+        self.device = _device(options.device)
+        self.seed = options.seed
+        self.order = numpy_generator(options.seed, "order of ratings")
+        train = split.train
+        self.user_rows = torch.from_numpy(train.user_rows.astype(np.int64))
+        self.item_rows = torch.from_numpy(train.item_rows.astype(np.int64))
+        self.ratings = torch.from_numpy(train.ratings)
+        self.steps_an_epoch = -(-len(train) // settings.batch_size)
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        self._stack.callback(torch.set_num_threads, threads)
+        self._stack.enter_context(torch.random.fork_rng())
+        torch.manual_seed(integer_seed(self.seed, "torch"))
+        self._start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _start(self) -> None:
+        """Make what is trained; torch's generator is seeded by now."""
+        raise NotImplementedError
+
+    def _step(self, users: torch.Tensor, items: torch.Tensor, ratings: torch.Tensor, scale: float) -> torch.Tensor:
+        """Learn from one batch; `scale` multiplies learning rates. Returns the sum of squared errors."""
+        raise NotImplementedError
+
+    def run_epoch(self, epoch: int, progressed: Progressed) -> float:
+        """One pass over the shuffled ratings; the mean squared error before each step."""
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
+        schedule = SCHEDULES[self.settings.schedule]
+        for step, batch in enumerate(self._batches()):
+            progress = (epoch + step / self.steps_an_epoch) / self.settings.epochs
+            self._set_momentum(progress)
+            total += self._step(*batch, schedule(progress))
+            if step % 64 == 63:
+                progressed((step + 1) / self.steps_an_epoch)
+        return float(total) / len(self.ratings)
+
+    def _batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        order = torch.from_numpy(self.order.permutation(len(self.ratings)))
+        users, items, ratings = (c[order].to(self.device) for c in (self.user_rows, self.item_rows, self.ratings))
+        size = self.settings.batch_size
+        for start in range(0, len(order), size):
+            if len(order) - start == 1 and start:  # batch normalisation has no variance of one
+                start -= 1
+            part = slice(start, start + size)
+            yield users[part], items[part], ratings[part]
+
+    def _set_momentum(self, progress: float) -> None:
+        if self.settings.schedule == "one-cycle":
+            for group in self.optimiser.param_groups:
+                group["betas"] = (one_cycle_momentum(progress), group["betas"][1])
+
+    optimiser: torch.optim.Optimizer
+
+
+class MlpTrainer(_Trainer):
+    """Trains the arrays of an `mlp`: Adam with decoupled decay for the layers, lazy Adagrad for the embeddings.
+
+    Only the rows of embeddings that a batch names are read or written. A dense optimiser over all rows spends
+    nearly all of its time on rows that have no gradient.
+    """
+
+    def _start(self) -> None:
+        generator = numpy_generator(self.seed, "initial embeddings")
+        n_users, n_items = int(self.user_rows.max()) + 1, int(self.item_rows.max()) + 1
+        self.users = self._embedding(n_users, generator)
+        self.items = self._embedding(n_items, generator)
+        self.user_squares = torch.full((n_users,), FIRST_SQUARE, device=self.device)
+        self.item_squares = torch.full((n_items,), FIRST_SQUARE, device=self.device)
+        scale = float(self.ratings.min()), float(self.ratings.max())
+        self.squash = Squash.of(self.settings.rating_range, scale)
+        self.network = self._layers(float(self.ratings.double().mean())).to(self.device)
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), weight_decay=self.settings.weight_decay, fused=True, **ADAM
+        )
+
+    def _embedding(self, n: int, generator: np.random.Generator) -> torch.Tensor:
+        start = generator.standard_normal((n, embedding_size(n)), np.float32) * self.settings.initial_deviation
+        return torch.from_numpy(start.astype(np.float32)).to(self.device)
+
+    def _layers(self, mean: float) -> torch.nn.Sequential:
+        settings, nn = self.settings, torch.nn
+        width = self.users.shape[1] + self.items.shape[1]
+        layers: list[torch.nn.Module] = [nn.Dropout(settings.embedding_dropout)]
+        for wider in settings.layers:
+            layers += [nn.Linear(width, wider), nn.ReLU()]
+            if settings.batch_normalisation:
+                layers.append(nn.BatchNorm1d(wider))
+            layers.append(nn.Dropout(settings.dropout))
+            width = wider
+        last = nn.Linear(width, 1)
+        torch.nn.init.constant_(last.bias, self.squash.inverse(mean))
+        return nn.Sequential(*layers, last)
+
+    def _step(self, users: torch.Tensor, items: torch.Tensor, ratings: torch.Tensor, scale: float) -> torch.Tensor:
+        self.network.train()
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.settings.learning_rate * scale
+        x = torch.cat((self.users[users], self.items[items]), dim=1).requires_grad_()  # (batch, du + di)
+        errors = self._squeeze(self.network(x)[:, 0]) - ratings
+        squared = (errors * errors).sum()
+        self.optimiser.zero_grad(set_to_none=True)
+        (squared / len(ratings)).backward()
+        self.optimiser.step()
+        assert x.grad is not None
+        gradients = x.grad * len(ratings)  # of one example each: Adagrad's accumulators are per occurrence
+        rate, size = self.settings.embedding_rate * scale, self.users.shape[1]
+        self._move(self.users, self.user_squares, users, gradients[:, :size], rate)
+        self._move(self.items, self.item_squares, items, gradients[:, size:], rate)
+        return squared.detach()
+
+    def _move(
+        self, table: torch.Tensor, squares: torch.Tensor, rows: torch.Tensor, gradients: torch.Tensor, rate: float
+    ) -> None:
+        """A step of Adagrad, one accumulator a row, for the rows of a batch; rows may repeat."""
+        squares.index_add_(0, rows, gradients.square().mean(dim=1))
+        steps = rate / squares[rows].sqrt()
+        change = gradients * steps[:, None] + table[rows] * (rate * self.settings.embedding_decay)
+        table.index_add_(0, rows, change, alpha=-1)
+
+    def _squeeze(self, z: torch.Tensor) -> torch.Tensor:
+        if self.squash.is_none:
+            return z
+        low, high = float(self.squash.low), float(self.squash.high)
+        return low + (high - low) * torch.sigmoid(z)
+
+    def arrays(self) -> Arrays:
+        """The embeddings and layers as NumPy arrays, batch normalisation folded into the layer after it."""
+        arrays: Arrays = {
+            "user_embeddings": self.users.cpu().numpy().copy(),
+            "item_embeddings": self.items.cpu().numpy().copy(),
+            "rating_range": self.squash.pack(),
+        }
+        number, scale, shift = 0, None, None
+        for layer in self.network:
+            if isinstance(layer, torch.nn.BatchNorm1d):
+                scale = (layer.weight / (layer.running_var + layer.eps).sqrt()).detach()  # type: ignore[operator]
+                shift = (layer.bias - layer.running_mean * scale).detach()  # type: ignore[operator]
+            if isinstance(layer, torch.nn.Linear):
+                weight, bias = layer.weight.detach(), layer.bias.detach()
+                if scale is not None:
+                    weight, bias = weight * scale, bias + weight @ shift
+                arrays[f"layer/{number}/weight"] = weight.cpu().numpy().copy()
+                arrays[f"layer/{number}/bias"] = bias.cpu().numpy().copy()
+                number, scale, shift = number + 1, None, None
+        return arrays
+
+    def state(self) -> Any:
+        """A copy of what is trained."""
+        return self.users.clone(), self.items.clone(), copy.deepcopy(self.network.state_dict())
+
+    def load(self, state: Any) -> None:
+        """Take back a copy."""
+        self.users, self.items = state[0].clone(), state[1].clone()
+        self.network.load_state_dict(state[2])
+
+
+class OwnTrainer(_Trainer):
+    """Trains a module of the user's own with AdamW on the mean squared error."""
+
+    def __init__(self, module: torch.nn.Module, settings: Settings, split: Split, options: FitOptions) -> None:
+        super().__init__(settings, split, options)
+        self.module = module
+
+    def _start(self) -> None:
+        self.module.to(self.device)
+        self.optimiser = torch.optim.AdamW(
+            self.module.parameters(), weight_decay=self.settings.weight_decay, fused=True, **ADAM
+        )
+
+    def _step(self, users: torch.Tensor, items: torch.Tensor, ratings: torch.Tensor, scale: float) -> torch.Tensor:
+        self.module.train()
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.settings.learning_rate * scale
+        errors = call_module(self.module, users, items) - ratings
+        squared = (errors * errors).sum()
+        self.optimiser.zero_grad(set_to_none=True)
+        (squared / len(ratings)).backward()
+        self.optimiser.step()
+        return squared.detach()
+
+    def arrays(self) -> Arrays:
+        """The module's state by its own names."""
+        return {MODULE_PREFIX + k: v.detach().cpu().numpy().copy() for k, v in self.module.state_dict().items()}
+
+    def state(self) -> Any:
+        """A copy of what is trained."""
+        return copy.deepcopy(self.module.state_dict())
+
+    def load(self, state: Any) -> None:
+        """Take back a copy."""
+        self.module.load_state_dict(state)
+
+
+def embedding_size(n: int) -> int:
+    """Numbers in the embedding of one of n things: min(600, 1.6 n**0.56) (fastai's rule, found by trial)."""
+    return min(600, round(1.6 * n**0.56))
+
+
+def build_module(source: Any, n_users: int, n_items: int, settings: Mapping[str, Any], seed: int) -> torch.nn.Module:
+    """A fresh module: a class is called with (n_users, n_items, **settings), an instance is copied.
+
+    Raises:
+        SettingError: the constructor does not take a setting, or fails with them.
+        InputError: it is not a torch module.
+    """
+    if isinstance(source, torch.nn.Module):
+        return copy.deepcopy(source)
+    if not (inspect.isclass(source) and issubclass(source, torch.nn.Module)):
+        raise InputError(f"{source!r} is not a torch.nn.Module.", remedy="Give a class or an instance of one.")
+    try:
+        inspect.signature(source).bind(n_users, n_items, **settings)
+    except TypeError as error:
+        raise SettingError(
+            f"{source.__name__} cannot be made with (n_users, n_items, {', '.join(settings) or 'no settings'}): {error}.",
+            remedy="Its constructor must take n_users, n_items and the settings that are given.",
+        ) from error
+    with torch.random.fork_rng():
+        torch.manual_seed(integer_seed(seed, "initial module"))
+        module = source(n_users, n_items, **settings)
+    assert isinstance(module, torch.nn.Module)
+    return module
+
+
+def load_weights(module: torch.nn.Module, arrays: Mapping[str, NDArray[Any]]) -> torch.nn.Module:
+    """Put saved weights into a module of the same class, and switch it to evaluation.
+
+    Raises:
+        InputError: the weights do not fit the class.
+    """
+    state = {
+        name.removeprefix(MODULE_PREFIX): torch.from_numpy(array.copy())
+        for name, array in arrays.items()
+        if name.startswith(MODULE_PREFIX)
+    }
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        raise InputError(
+            f"The saved weights do not fit {type(module).__name__}: {str(error).splitlines()[-1].strip()}",
+            remedy="Use the class, and the settings, that the model was fitted with.",
+        ) from error
+    return module.eval()
+
+
+def call_module(module: torch.nn.Module, users: torch.Tensor, items: torch.Tensor) -> torch.Tensor:
+    """Predictions of shape (batch,) from a module that returns (batch,) or (batch, 1).
+
+    Raises:
+        InputError: it fails on its input, or returns another shape.
+    """
+    pairs = torch.stack((users, items), dim=1)  # (batch, 2)
+    try:
+        output = module(pairs)
+    except (RuntimeError, IndexError, TypeError, ValueError, AttributeError, NotImplementedError) as error:
+        raise InputError(
+            f"{type(module).__name__} failed on a (batch, 2) tensor of user and item rows: {error}",
+            remedy="Its forward must take such a tensor; x[:, 0] are user rows, x[:, 1] item rows.",
+        ) from error
+    if not isinstance(output, torch.Tensor) or output.shape not in ((len(users),), (len(users), 1)):
+        shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+        raise InputError(
+            f"{type(module).__name__} returned {shape} for a batch of {len(users)}.",
+            remedy="Return one prediction a pair: shape (batch,) or (batch, 1).",
+        )
+    return output.reshape(-1)
+
+
+def module_scores(
+    module: torch.nn.Module, user_rows: NDArray[np.int32], item_rows: NDArray[np.int32], pairs_a_time: int
+) -> NDArray[np.float32]:
+    """Scores of pairs by a module in evaluation mode, float32 (n,)."""
+    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    scores = np.empty(len(user_rows), np.float32)
+    module.eval()
+    with torch.inference_mode():
+        for start in range(0, len(scores), pairs_a_time):
+            part = slice(start, start + pairs_a_time)
+            users = torch.from_numpy(user_rows[part].astype(np.int64)).to(device)
+            items = torch.from_numpy(item_rows[part].astype(np.int64)).to(device)
+            scores[part] = call_module(module, users, items).float().cpu().numpy()
+    return scores
+
+
+def _device(wanted: str) -> torch.device:
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise SettingError("device is 'cuda', and torch finds no GPU.", remedy="Use --device auto or cpu.")
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(wanted)
