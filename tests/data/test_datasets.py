@@ -218,13 +218,16 @@ def test_either_edition_of_book_crossing(data: Path, files: tuple[str, ...]) -> 
     assert find("book-crossing") == data / "book-crossing"
 
 
-def test_archive_put_by_hand_is_used(tiny: DatasetSpec, server: Server, data: Path) -> None:
+def test_archive_put_by_hand_is_used(
+    tiny: DatasetSpec, server: Server, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data.mkdir()
     (data / "tiny.zip").write_bytes(server.files["/tiny.zip"])
     assert find("tiny") is None
-    assert fetch("tiny") == data / "tiny"
+    assert locate("tiny") == data / "tiny"
     assert server.requests == []
     assert (data / "tiny.zip").exists()
+    assert capsys.readouterr().err.startswith(f"Fetching Tiny from {data / 'tiny.zip'} to")
 
 
 def test_force_fetches_again(tiny: DatasetSpec, server: Server) -> None:
@@ -388,6 +391,7 @@ def test_offline(tiny: DatasetSpec, data: Path) -> None:
         with pytest.raises(DownloadError, match="there is no connection") as caught:
             fetch_spec(replace(tiny, urls=(url,)), data / "tiny")
     assert url in caught.value.problem
+    assert "Connection" not in caught.value.problem.partition(url)[2].replace("Connection refused", "")
     for remedy in ("tiny.zip", str(data), "PENCHANT_DATA", "https://example.org/"):
         assert remedy in caught.value.remedy
     assert nothing_left(data)

@@ -169,8 +169,10 @@ def locate(name: str, *, progress: Progress | None = None) -> Path:
     if present is not None:
         return present
     spec = dataset_spec(name)
-    how = f"Fetching {spec.title} from {' and '.join(spec.urls)}" if spec.urls else f"Converting {spec.title}"
-    print(f"{how} to {data_folder() / name}. Licence: {spec.licence}", file=sys.stderr)
+    folder = data_folder() / name
+    sources = " and ".join(str(_put_by_hand(url, folder) or url) for url in spec.urls)
+    how = f"Fetching {spec.title} from {sources}" if sources else f"Converting {spec.title}"
+    print(f"{how} to {folder}. Licence: {spec.licence}", file=sys.stderr)
     return fetch(name, progress=progress)
 
 
@@ -264,11 +266,10 @@ def _fill(spec: DatasetSpec, folder: Path, work: Path, progress: Progress | None
     content.mkdir()
     archives = []
     for url in spec.urls:
-        by_hand = folder.parent / _file_name(url)
-        is_by_hand = by_hand.is_file() and not force
-        archive = by_hand if is_by_hand else work / by_hand.name
-        with _telling(spec, folder, str(archive) if is_by_hand else url):
-            if not is_by_hand:
+        by_hand = None if force else _put_by_hand(url, folder)
+        archive = by_hand or work / _file_name(url)
+        with _telling(spec, folder, str(by_hand or url)):
+            if by_hand is None:
                 _download(url, archive, progress)
             _check_md5(archive, spec.md5)
             unpack(archive, content, spec.folder)
@@ -281,6 +282,12 @@ def _fill(spec: DatasetSpec, folder: Path, work: Path, progress: Progress | None
             remedy=f"Its publisher may have changed it: see {spec.homepage}.",
         )
     _write_record(spec, content, archives)
+
+
+def _put_by_hand(url: str, folder: Path) -> Path | None:
+    """An archive that somebody has put beside the folder it belongs to."""
+    archive = folder.parent / _file_name(url)
+    return archive if archive.is_file() else None
 
 
 def _file_name(url: str) -> str:
@@ -296,8 +303,8 @@ def _telling(spec: DatasetSpec, folder: Path, source: str) -> Iterator[None]:
         names = " and ".join(_file_name(url) for url in spec.urls)
         raise DownloadError(
             f"{spec.title} could not be fetched from {source}: {error.problem}",
-            remedy=f"{error.remedy}\nWithout a network: put {names}, fetched on another machine (see {spec.homepage}), "
-            f"into {folder.parent}, or set {ENVIRONMENT_VARIABLE} to a folder that has it.",
+            remedy=f"{error.remedy}\nWithout a network: fetch {names} on another machine (see {spec.homepage}) "
+            f"and put it, as it is, into {folder.parent}; or set {ENVIRONMENT_VARIABLE} to a folder that has it.",
         ) from error
 
 
@@ -408,8 +415,14 @@ def _explain(error: Any) -> DownloadError:
     if isinstance(error, exceptions.Timeout):
         return DownloadError(f"the server did not answer in time ({error}).", remedy="Try again later.")
     if isinstance(error, exceptions.ConnectionError):
-        return DownloadError(f"there is no connection ({error}).", remedy="Check the network and its proxy.")
+        return DownloadError(f"there is no connection ({_cause(error)}).", remedy="Check the network and its proxy.")
     return DownloadError(f"the download failed ({error}).", remedy="Try again.")
+
+
+def _cause(error: Any) -> str:
+    """The cause of a failed connection, without the names of the library's objects that are strung before it."""
+    innermost = getattr(error.args[0], "reason", error) if error.args else error
+    return str(innermost).rpartition("): ")[2]
 
 
 def _check_md5(archive: Path, expected: str | None) -> None:
