@@ -195,5 +195,6 @@ def _read(path: Path) -> bytes:
 
 def _unwritable(folder: Path, error: OSError) -> ArtifactError:
     return ArtifactError(
-        f"{folder} cannot be written: {error.strerror or error}.", remedy="Choose a folder with room that you may write."
+        f"{folder} cannot be written: {error.strerror or error}.",
+        remedy="Choose a folder with room that you may write.",
     )

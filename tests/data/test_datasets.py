@@ -24,8 +24,9 @@ import polars as pl
 import pytest
 from requests import exceptions
 
-from penchant.data import datasets
-from penchant.data.datasets import DATASETS, DatasetSpec, data_folder, fetch, fetch_spec, find, locate, unpack
+from penchant.data import datasets, downloads
+from penchant.data.datasets import DATASETS, DatasetSpec, data_folder, fetch, fetch_spec, find, locate
+from penchant.data.downloads import unpack
 from penchant.data.layouts import MOVIELENS_CSV
 from penchant.data.read import read_ratings
 from penchant.errors import DownloadError, InputError, MissingExtraError
@@ -114,8 +115,13 @@ def tiny(server: Server, monkeypatch: pytest.MonkeyPatch) -> DatasetSpec:
     return spec
 
 
-def nothing_left(folder: Path) -> bool:
-    return not folder.exists() or not any(folder.iterdir())
+def names_in(data: Path) -> list[str]:
+    """What a data folder holds, beside the file that its lock needs."""
+    return sorted(path.name for path in data.iterdir() if path.name != ".lock")
+
+
+def nothing_left(data: Path) -> bool:
+    return not data.exists() or not names_in(data)
 
 
 class Recorder:
@@ -146,7 +152,7 @@ def test_fetches_and_reads_by_name(tiny: DatasetSpec, data: Path, capsys: pytest
     assert sorted(path.name for path in (data / "tiny").iterdir()) == [
         "README.txt", "fetched.json", "movies.csv", "ratings.csv",
     ]  # fmt: skip
-    assert [path.name for path in data.iterdir()] == ["tiny"]
+    assert names_in(data) == ["tiny"]
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err == f"Fetching Tiny from {tiny.urls[0]} to {data / 'tiny'}. Licence: do as you like.\n"
@@ -246,7 +252,7 @@ def test_force_that_fails_keeps_the_old(tiny: DatasetSpec, server: Server, data:
     with pytest.raises(DownloadError):
         fetch("tiny", force=True)
     assert (folder / "ratings.csv").read_text() == RATINGS
-    assert [path.name for path in data.iterdir()] == ["tiny"]
+    assert names_in(data) == ["tiny"]
 
 
 def test_old_comes_back_when_the_new_cannot_be_renamed(tmp_path: Path) -> None:
@@ -362,10 +368,10 @@ def test_fault_is_told_and_leaves_nothing(
 
 def test_cut_that_the_http_library_does_not_notice(tmp_path: Path) -> None:
     (tmp_path / "short").write_bytes(b"12345")
-    datasets._check_size(tmp_path / "short", 5)
-    datasets._check_size(tmp_path / "short", 0)  # the server announced nothing
+    downloads._check_size(tmp_path / "short", 5)
+    downloads._check_size(tmp_path / "short", 0)  # the server announced nothing
     with pytest.raises(DownloadError, match="cut after 5 of 6 bytes"):
-        datasets._check_size(tmp_path / "short", 6)
+        downloads._check_size(tmp_path / "short", 6)
 
 
 def test_wrong_checksum(tiny: DatasetSpec, server: Server, data: Path) -> None:
@@ -381,7 +387,7 @@ def test_wrong_checksum_of_an_archive_put_by_hand(tiny: DatasetSpec, server: Ser
     (data / "tiny.zip").write_bytes(server.files["/tiny.zip"])
     with pytest.raises(DownloadError, match=re.escape(str(data / "tiny.zip"))):
         fetch_spec(replace(tiny, md5="0" * 32), data / "tiny")
-    assert [path.name for path in data.iterdir()] == ["tiny.zip"]
+    assert names_in(data) == ["tiny.zip"]
 
 
 def test_offline(tiny: DatasetSpec, data: Path) -> None:
@@ -407,7 +413,7 @@ def test_offline(tiny: DatasetSpec, data: Path) -> None:
     ],
 )
 def test_failed_requests_are_explained(error: Exception, message: str) -> None:
-    explained = datasets._explain(error)
+    explained = downloads._explain(error)
     assert re.match(message, explained.problem)
     assert explained.remedy
 
@@ -452,10 +458,10 @@ def test_killed_run_leaves_nothing_in_place(tiny: DatasetSpec, server: Server, d
         finally:
             process.kill()
             process.wait()
-    assert [path.name for path in data.iterdir()] == [".fetching-tiny"]
+    assert names_in(data) == [".fetching-tiny"]
     assert find("tiny") is None
     fetch("tiny")
-    assert [path.name for path in data.iterdir()] == ["tiny"]
+    assert names_in(data) == ["tiny"]
 
 
 def _wait_until(condition: Callable[[], bool]) -> None:

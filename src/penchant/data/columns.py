@@ -18,18 +18,13 @@ ITEM_NAMES = (
     "artistid", "jokeid", "gameid", "animeid", "articleid", "businessid", "recipeid", "movie", "book", "product",
     "song", "track", "artist", "joke", "game", "film", "filmid", "title",
 )  # fmt: skip
-RATING_NAMES = ("rating", "ratings", "score", "stars", "star", "starrating", "bookrating", "overall", "userrating", "grade", "value")  # fmt: skip
-TIME_NAMES = ("timestamp", "time", "unixtime", "unixreviewtime", "date", "datetime", "reviewdate", "createdat", "ratedat")  # fmt: skip
-NAME_NAMES = (
-    "title",
-    "name",
-    "itemname",
-    "movietitle",
-    "booktitle",
-    "productname",
-    "tracktitle",
-    "joketext",
-)
+RATING_NAMES = (
+    "rating", "ratings", "score", "stars", "star", "starrating", "bookrating", "overall", "userrating", "grade", "value",
+)  # fmt: skip
+TIME_NAMES = (
+    "timestamp", "time", "unixtime", "unixreviewtime", "date", "datetime", "reviewdate", "createdat", "ratedat",
+)  # fmt: skip
+NAME_NAMES = ("title", "name", "itemname", "movietitle", "booktitle", "productname", "tracktitle", "joketext")
 
 KNOWN_NAMES = frozenset((*USER_NAMES, *ITEM_NAMES, *RATING_NAMES, *TIME_NAMES))
 HEADERLESS = ("user", "item", "rating", "timestamp")  # as in MovieLens' u.data

@@ -7,28 +7,23 @@ leaves nothing at the data set's own name.
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
-import lzma
 import os
 import shutil
-import stat
-import struct
 import sys
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 import platformdirs
 import polars as pl
+from filelock import FileLock
 
+from penchant.data.downloads import Progress, check_md5, digest, download, unpack
 from penchant.data.jester import convert_jester, import_calamine
 from penchant.data.layouts import (
     BOOK_CROSSING_CLEAN,
@@ -46,12 +41,7 @@ from penchant.errors import DataError, DownloadError, InputError, MissingExtraEr
 
 ENVIRONMENT_VARIABLE = "PENCHANT_DATA"
 RECORD_FILE = "fetched.json"
-CHUNK_BYTES = 65_536
-# All that zipfile raises on a file that is cut, altered, encrypted or packed by an unknown method.
-DAMAGED_ZIP = (
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError, RuntimeError,
-    ValueError,
-)  # fmt: skip
+LOCK_FILE = ".lock"
 
 
 @dataclass(frozen=True)
@@ -87,25 +77,6 @@ class DatasetSpec:
     other_layouts: tuple[Layout, ...] = ()
     convert: Callable[[Path], None] | None = None
     needs: Callable[[], object] | None = None
-
-
-class Progress(Protocol):
-    """What is told how a download gets on; tqdm's bars are such, and any object with these four.
-
-    For each archive in turn: `total` is set to its bytes (0 if unknown), `update` adds bytes, and at its
-    end come `reset`, `update(total)` and `close`. A failed download only closes.
-    """
-
-    total: int
-
-    def update(self, n: int, /) -> object:
-        """`n` more bytes came."""
-
-    def reset(self) -> object:
-        """Start at 0 again."""
-
-    def close(self) -> object:
-        """One archive is done, or failed."""
 
 
 # --- by name ----------------------------------------------------------------------------------------
@@ -238,14 +209,14 @@ def _is_occupied(folder: Path) -> bool:
 
 @contextmanager
 def _alone_in(root: Path) -> Iterator[None]:
-    """One process at a time fetches to a data folder; the system ends the hold of one that was killed."""
-    handle = os.open(root, os.O_RDONLY)
+    """One process at a time fills the data folder; the system ends the hold of one that was killed."""
+    lock = FileLock(root / LOCK_FILE)
+    with suppress(OSError, NotImplementedError):  # some file systems cannot: then two at once may disturb each other
+        lock.acquire()
     try:
-        with suppress(OSError):  # some network file systems cannot: then two at once may disturb each other
-            fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
-        os.close(handle)
+        lock.release()  # the file stays: to remove it would let two in who wait for different files of one name
 
 
 @contextmanager
@@ -270,8 +241,8 @@ def _fill(spec: DatasetSpec, folder: Path, work: Path, progress: Progress | None
         archive = by_hand or work / _file_name(url)
         with _telling(spec, folder, str(by_hand or url)):
             if by_hand is None:
-                _download(url, archive, progress)
-            _check_md5(archive, spec.md5)
+                download(url, archive, progress)
+            check_md5(archive, spec.md5)
             unpack(archive, content, spec.folder)
         archives.append(_record(url, archive, spec.md5))
     if spec.convert is not None:
@@ -312,7 +283,7 @@ def _record(url: str, archive: Path, md5: str | None) -> dict[str, object]:
     return {
         "url": url,
         "bytes": archive.stat().st_size,
-        "sha256": _digest(archive, "sha256"),
+        "sha256": digest(archive, "sha256"),
         "verified_by": f"md5 {md5}" if md5 else "the checksums (CRC-32) of the files in the zip",
     }
 
@@ -327,158 +298,6 @@ def _write_record(spec: DatasetSpec, content: Path, archives: list[dict[str, obj
         "archives": archives,
     }
     (content / RECORD_FILE).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-
-
-# --- downloading ------------------------------------------------------------------------------------
-
-
-class _Watch:
-    """Stands between pooch and the caller's progress, to keep what pooch does not tell.
-
-    That is the size that the server announced, and its response, which pooch leaves open when it is cut.
-    """
-
-    def __init__(self, progress: Progress | None) -> None:
-        self._progress = progress
-        self._total = 0
-        self._response: Any = None
-
-    def keep(self, response: Any, **_: object) -> None:
-        """Take part in the request, as its hook."""
-        self._response = response
-
-    @property
-    def total(self) -> int:
-        return self._total
-
-    @total.setter
-    def total(self, total: int) -> None:
-        self._total = total
-        if self._progress is not None:
-            self._progress.total = total
-
-    def update(self, n: int) -> None:
-        if self._progress is not None:
-            self._progress.update(n)
-
-    def reset(self) -> None:
-        if self._progress is not None:
-            self._progress.reset()
-
-    def close(self) -> None:
-        if self._response is not None:
-            self._response.close()
-        if self._progress is not None:
-            self._progress.close()
-
-
-def _download(url: str, target: Path, progress: Progress | None) -> None:
-    """Fetch one file whole, or raise DownloadError."""
-    import pooch
-    from requests import exceptions
-
-    watch = _Watch(progress)
-    download = pooch.HTTPDownloader(
-        progressbar=watch,
-        chunk_size=CHUNK_BYTES,
-        headers={"Accept-Encoding": "identity"},  # packed on the way, it would not have the announced size
-        hooks={"response": watch.keep},
-    )
-    try:
-        download(url, str(target), None)
-    except exceptions.RequestException as error:
-        watch.close()
-        _check_size(target, watch.total)
-        raise _explain(error) from error
-    _check_size(target, watch.total)
-
-
-def _check_size(target: Path, announced: int) -> None:
-    """Old versions of the HTTP library take a cut connection for the end of the file."""
-    size = target.stat().st_size if target.exists() else 0
-    if size < announced:
-        raise DownloadError(
-            f"the connection was cut after {size:,} of {announced:,} bytes.",
-            remedy="Try again; it starts from the beginning.",
-        )
-
-
-def _explain(error: Any) -> DownloadError:
-    """What a failed request means."""
-    from requests import exceptions
-
-    if isinstance(error, exceptions.HTTPError) and error.response is not None:
-        return DownloadError(
-            f"the server answered {error.response.status_code} {error.response.reason}.",
-            remedy="Its publisher may have moved it, or the server is in trouble: try again later.",
-        )
-    if isinstance(error, exceptions.Timeout):
-        return DownloadError(f"the server did not answer in time ({error}).", remedy="Try again later.")
-    if isinstance(error, exceptions.ConnectionError):
-        return DownloadError(f"there is no connection ({_cause(error)}).", remedy="Check the network and its proxy.")
-    return DownloadError(f"the download failed ({error}).", remedy="Try again.")
-
-
-def _cause(error: Any) -> str:
-    """The cause of a failed connection, without the names of the library's objects that are strung before it."""
-    innermost = getattr(error.args[0], "reason", error) if error.args else error
-    return str(innermost).rpartition("): ")[2]
-
-
-def _check_md5(archive: Path, expected: str | None) -> None:
-    got = _digest(archive, "md5") if expected else None
-    if got != expected:
-        raise DownloadError(
-            f"the checksum (md5) is wrong: expected {expected}, got {got}.",
-            remedy="Try again; if it stays so, this is not the file that its publisher once published.",
-        )
-
-
-def _digest(path: Path, algorithm: str) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()
-
-
-# --- unpacking --------------------------------------------------------------------------------------
-
-
-def unpack(archive: Path, target: Path, inner: str = "") -> None:
-    """Unpack the files of a zip below one of its folders; every file's CRC is checked as it is read.
-
-    Raises:
-        DownloadError: the archive is damaged, or has a member that would land outside `target` or is not
-            a regular file.
-    """
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            for member in opened.infolist():
-                _check_member(member)
-            for member in opened.infolist():
-                _unpack_member(opened, member, target, inner)
-    except DAMAGED_ZIP as error:
-        raise DownloadError(f"the zip file is damaged ({error}).", remedy="Fetch it again.") from error
-
-
-def _check_member(member: zipfile.ZipInfo) -> None:
-    path = PurePosixPath(member.filename)
-    leads_out = path.is_absolute() or ".." in path.parts or "\\" in member.filename
-    is_nameless = not path.parts and not member.is_dir()
-    kind = stat.S_IFMT(member.external_attr >> 16)  # 0 where it was packed on a system without kinds
-    if leads_out or is_nameless or kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise DownloadError(
-            f"the zip file is unsafe: its member {member.filename!r} leads out of its folder or is no regular file.",
-            remedy="Nothing was unpacked. Do not use this file; tell its publisher.",
-        )
-
-
-def _unpack_member(opened: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, inner: str) -> None:
-    path = PurePosixPath(member.filename)
-    if member.is_dir() or not path.is_relative_to(inner) or path.parts[0] == "__MACOSX":
-        return
-    destination = target / path.relative_to(inner)
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    with opened.open(member) as source, destination.open("wb") as file:
-        shutil.copyfileobj(source, file, CHUNK_BYTES)
 
 
 # --- the demo ---------------------------------------------------------------------------------------

@@ -105,7 +105,7 @@ def from_frame(source: Any) -> Table:
 def _series(column: nw.Series[Any]) -> pl.Series:
     """One column in polars; by way of Python lists only for text, which NumPy holds no better."""
     if column.implementation.is_polars():
-        return column.to_native()  # type: ignore[no-any-return]
+        return column.to_native()
     if column.dtype.is_numeric() and not column.is_null().any():
         return pl.Series(column.to_numpy())
     return pl.Series(column.to_list(), strict=False)

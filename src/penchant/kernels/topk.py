@@ -45,7 +45,7 @@ def topk(
 
 @njit(cache=True, inline="always")
 def _worse(score_a: np.float32, column_a: int, score_b: np.float32, column_b: int) -> bool:
-    return score_a < score_b or (score_a == score_b and column_a > column_b)
+    return bool(score_a < score_b or (score_a == score_b and column_a > column_b))
 
 
 @njit(cache=True)

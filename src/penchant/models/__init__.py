@@ -8,9 +8,25 @@ from penchant.errors import SettingError
 from penchant.models.base import Explanation, Model
 from penchant.models.baseline import Bias
 from penchant.models.factors import Dot, Mf
-from penchant.models.networks import Mlp
+from penchant.models.networks import Mlp, Own
 
 MODELS: dict[str, type[Model]] = {model.name: model for model in (Bias, Dot, Mf, Mlp)}
+
+
+def model_class(name: str) -> type[Model]:
+    """The class of a name, "own" included: a torch module of the user's, which has no entry in MODELS.
+
+    Raises:
+        SettingError: no such model.
+    """
+    if name == Own.name:
+        return Own
+    if name not in MODELS:
+        raise SettingError(
+            f"There is no model '{name}'.",
+            remedy=f"The models: {', '.join(MODELS)}; or a module of your own: path/file.py:ClassName.",
+        )
+    return MODELS[name]
 
 
 def build(name: str, **settings: Any) -> Model:
@@ -19,13 +35,19 @@ def build(name: str, **settings: Any) -> Model:
     Raises:
         SettingError: no such model, no such setting, or a value that it cannot have.
     """
-    if name not in MODELS:
-        raise SettingError(
-            f"There is no model '{name}'.",
-            remedy=f"The models: {', '.join(MODELS)}; or a module of your own: path/file.py:ClassName.",
-        )
-    model = MODELS[name]
+    model = model_class(name)
     return model(model.settings_class.from_dict(settings, name))
 
 
-__all__ = ["MODELS", "Explanation", "Model", "build"]
+def build_own(module: Any, **settings: Any) -> Model:
+    """An unfitted model around a torch module: a class called with (n_users, n_items, …), or an instance.
+
+    Settings of the training (epochs, learning_rate, …) are taken out; all others go to the constructor.
+    """
+    of_training = {field.name for field in Own.settings_class.describe()}
+    own = {name: value for name, value in settings.items() if name in of_training}
+    others = {name: value for name, value in settings.items() if name not in of_training}
+    return Own(Own.settings_class.from_dict(own, Own.name), module=module, module_settings=others)
+
+
+__all__ = ["MODELS", "Explanation", "Model", "build", "build_own", "model_class"]

@@ -178,9 +178,24 @@ class Model(ABC):
         self._parameter("scale")
         return dict(self.parameters)
 
+    def extra(self) -> dict[str, Any]:
+        """What there is to save besides settings and arrays, as plain JSON values."""
+        return {}
+
     @classmethod
-    def from_arrays(cls, settings: Settings, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """The inverse of `arrays`."""
+    def from_arrays(
+        cls,
+        settings: Settings,
+        arrays: Mapping[str, NDArray[Any]],
+        extra: Mapping[str, Any] | None = None,
+        module: Any = None,
+    ) -> Self:
+        """The inverse of `arrays` and `extra`.
+
+        Args:
+            module: the class of a torch module of the user's own; the built-in models have no use for it.
+        """
+        del extra, module
         model = cls(settings)
         model.parameters = dict(arrays)
         return model

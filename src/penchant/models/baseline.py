@@ -62,7 +62,7 @@ class Bias(Model):
         return Explanation(parts, float(self.scores_of(user_vector[None])[0, item_row]))
 
     def item_biases(self) -> Floats:
-        return self._parameter("item_biases")  # type: ignore[no-any-return]
+        return self._parameter("item_biases")
 
     def _mean(self) -> np.float32:
         return np.float32(self._parameter("mean")[0])

@@ -41,14 +41,14 @@ class MfSettings(Settings):
 
     factors: int = setting(50, "How many numbers describe each user and each item.", low=1, search=(8, 256))
     epochs: int = setting(10, "How often every rating is learnt from.", low=1, search=(3, 40))
-    learning_rate: float = setting(0.043, "Length of the steps at the start.", above=0, search=(0.01, 0.3))
+    learning_rate: float = setting(0.04, "Length of the steps at the start.", above=0, search=(0.01, 0.3))
     bias_rate: float = setting(
-        0.18, "The biases' learning rate, in multiples of the factors'.", above=0, search=(0.05, 1)
+        2.2, "The biases' learning rate, in multiples of the factors'.", above=0, search=(0.3, 5)
     )
-    weight_decay: float = setting(0.07, "Pull of factors towards 0.", low=0, search=(0.005, 0.3))
-    bias_decay: float = setting(0.005, "Pull of biases towards 0.", low=0, search=(0.001, 0.1))
+    weight_decay: float = setting(0.04, "Pull of factors towards 0.", low=0, search=(0.005, 0.3))
+    bias_decay: float = setting(0.01, "Pull of biases towards 0.", low=0, search=(0.001, 0.1))
     initial_deviation: float = setting(
-        0.08, "Length of the random part of a row of factors at the start.", low=0, search=(0.01, 0.5)
+        0.07, "Length of the random part of a row of factors at the start.", low=0, search=(0.01, 0.5)
     )
     rating_range: RatingRange = setting(
         "auto",
@@ -124,7 +124,7 @@ class _Factorisation(Model):
         return Explanation(parts, float(self.scores_of(user_vector[None])[0, item_row]))
 
     def item_factors(self) -> Floats:
-        return self._parameter("item_factors")  # type: ignore[no-any-return]
+        return self._parameter("item_factors")
 
     def _mean(self) -> np.float32:
         return np.float32(self._parameter("mean")[0])
@@ -171,8 +171,8 @@ class Mf(_Factorisation):
     name = "mf"
     settings_class = MfSettings
     biased = True
-    first_square = 0.02
-    first_bias_square = 1.0
+    first_square = 0.04
+    first_bias_square = 50.0
 
     def _start(self, split: Split, seed: int) -> dict[str, Any]:
         mean = float(split.train.ratings.mean(dtype=np.float64))

@@ -94,7 +94,7 @@ class Mlp(Model):
 
     def user_vectors(self, user_rows: Rows) -> Floats:
         """The embedding of each user, (n, user embedding size)."""
-        return self._parameter("user_embeddings")[user_rows]  # type: ignore[no-any-return]
+        return self._parameter("user_embeddings")[user_rows]
 
     def scores_of(self, user_vectors: Floats) -> Floats:
         hidden = self._hidden_of_users(user_vectors)
@@ -133,7 +133,7 @@ class Mlp(Model):
         keep the noise that they started with.
         """
         hidden = self._item_hidden()
-        return hidden - hidden.mean(axis=0)  # type: ignore[no-any-return]
+        return hidden - hidden.mean(axis=0)
 
     def item_biases(self) -> Floats:
         """The prediction for an average user, less its mean over items."""
@@ -147,7 +147,7 @@ class Mlp(Model):
     def _user_weight(self) -> Floats:
         """The part of the first layer that sees the user, (width, user embedding size)."""
         size = self._parameter("user_embeddings").shape[1]
-        return self._parameter("layer/0/weight")[:, :size]  # type: ignore[no-any-return]
+        return self._parameter("layer/0/weight")[:, :size]
 
     def _hidden_of_users(self, user_vectors: Floats) -> Floats:
         return user_vectors @ self._user_weight().T
@@ -166,7 +166,7 @@ class Mlp(Model):
         for layer in range(1, len(self.settings.layers) + 1):
             weight, bias = self._layer(layer)
             z = np.maximum(z, np.float32(0)) @ weight.T + bias
-        return self._squash(z[:, 0])  # type: ignore[no-any-return]
+        return self._squash(z[:, 0])
 
     def _forward_and_slope(self, z: Array) -> tuple[Array, Array]:
         """Scores (n,) and their derivatives by the first layer's sums (n, width)."""
@@ -271,7 +271,7 @@ class Own(Model):
 
     @property
     def module(self) -> torch.nn.Module:
-        """The fitted module, in evaluation mode on the CPU."""
+        """The fitted module, in evaluation mode."""
         if self._module is None:
             if self.module_source is None:
                 raise ArtifactError(
@@ -280,13 +280,25 @@ class Own(Model):
                 )
             from penchant.models.torch_training import load_weights
 
-            module = self._build(self.n_users, self.n_items)
-            self._module = load_weights(module, self.parameters)
+            self._module = load_weights(self._build(self.n_users, self.n_items), self.parameters)
         return self._module
 
+    def extra(self) -> dict[str, Any]:
+        """The class's name and its constructor's settings."""
+        source = self.module_source
+        name = source.__name__ if isinstance(source, type) else type(source).__name__
+        return {"class": name, "module_settings": self.module_settings}
+
     @classmethod
-    def from_arrays(cls, settings: Settings, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        model = cls(settings)
+    def from_arrays(
+        cls,
+        settings: Settings,
+        arrays: Mapping[str, NDArray[Any]],
+        extra: Mapping[str, Any] | None = None,
+        module: Any = None,
+    ) -> Self:
+        """As for every model; the weights are put into a fresh `module` when it is first asked."""
+        model = cls(settings, module=module, module_settings=(extra or {}).get("module_settings"))
         model.parameters = dict(arrays)
         return model
 

@@ -16,7 +16,7 @@ RatingRange = tuple[float, float] | Literal["auto", "none"]
 
 def setting(
     default: Any,
-    help: str,  # noqa: A002
+    help: str,
     *,
     low: float | None = None,
     high: float | None = None,
@@ -110,7 +110,7 @@ def parse_setting(text: str, kind: Any, name: str) -> Any:
 
 def type_in_words(kind: Any) -> str:
     """A setting's type as people say it, for help texts and messages."""
-    words = []
+    words: list[str] = []
     for option in _options(kind):
         if get_origin(option) is Literal:
             words.extend(get_args(option))

@@ -182,8 +182,8 @@ class MlpTrainer(_Trainer):
         number, scale, shift = 0, None, None
         for layer in self.network:
             if isinstance(layer, torch.nn.BatchNorm1d):
-                scale = (layer.weight / (layer.running_var + layer.eps).sqrt()).detach()  # type: ignore[operator]
-                shift = (layer.bias - layer.running_mean * scale).detach()  # type: ignore[operator]
+                scale = (layer.weight / (layer.running_var + layer.eps).sqrt()).detach()
+                shift = (layer.bias - layer.running_mean * scale).detach()
             if isinstance(layer, torch.nn.Linear):
                 weight, bias = layer.weight.detach(), layer.bias.detach()
                 if scale is not None:
@@ -260,13 +260,12 @@ def build_module(source: Any, n_users: int, n_items: int, settings: Mapping[str,
         inspect.signature(source).bind(n_users, n_items, **settings)
     except TypeError as error:
         raise SettingError(
-            f"{source.__name__} cannot be made with (n_users, n_items, {', '.join(settings) or 'no settings'}): {error}.",
+            f"{source.__name__} cannot be made with (n_users, n_items, {', '.join(settings)}): {error}.",
             remedy="Its constructor must take n_users, n_items and the settings that are given.",
         ) from error
     with torch.random.fork_rng():
         torch.manual_seed(integer_seed(seed, "initial module"))
-        module = source(n_users, n_items, **settings)
-    assert isinstance(module, torch.nn.Module)
+        module: torch.nn.Module = source(n_users, n_items, **settings)  # type: ignore[call-arg]
     return module
 
 

@@ -1,0 +1,5 @@
+"""python -m penchant."""
+
+from penchant.cli import main
+
+main()

@@ -1,0 +1,58 @@
+"""penchant demo: the main job from a table to recommendations, on real ratings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from penchant import job, plots, terminal
+from penchant.data.read import read_ratings
+from penchant.models.fitting import FitOptions
+from penchant.serving.recommender import Recommender
+
+SHOWN_MODEL = "mf"
+USER = 547
+FILM = "Silence of the Lambs, The"
+
+
+def run_demo(out: Path, seed: int) -> None:
+    """Run the main job and tell every step; the model and two pictures are written to `out`."""
+    ratings = read_ratings("demo", item_name="title")
+    terminal.say(
+        f"Read MovieLens ({ratings.source}): {len(ratings):,} ratings of {ratings.n_items:,} films"
+        f" by {ratings.n_users:,} users."
+    )
+    split = job.make_split(ratings, seed=seed)
+    terminal.say(f"Split: {split}.")
+    listener = terminal.EpochTable()
+    try:
+        models = list(job.build_several(job.COMPARED, {}))
+        fitted = job.compare_models(models, split, FitOptions(seed=seed, listener=listener))
+    finally:
+        listener.close()
+    terminal.say_comparison(fitted)
+    by_name = {one.model.name: one for one in fitted}
+    show(by_name[SHOWN_MODEL])
+    write(by_name[SHOWN_MODEL], fitted, out)
+
+
+def show(model: Recommender) -> None:
+    """Best, worst, similar, recommended."""
+    best, worst = model.extremes(5)
+    terminal.say_items("The five films liked best (bias, apart from who rated them)", best, "bias", "{:+.3f}")
+    terminal.say_items("The five liked least", worst, "bias", "{:+.3f}")
+    film = next((name for name in model.item_names.to_list() if FILM in name), model.item_names[0])
+    terminal.say_items(f"Most like {film}", model.similar(film, 5), "cosine", "{:.3f}")
+    terminal.say_recommendations(f"Ten recommendations for user {USER}", model.recommend(USER, 10))
+
+
+def write(model: Recommender, fitted: list[Recommender], out: Path) -> None:
+    """The artifact and the two pictures."""
+    saved = model.save(out / SHOWN_MODEL)
+    curves, items = out / "training-curves.png", out / "film-map.png"
+    plots.save_figure(plots.history_figure([one.log for one in fitted if one.log]), curves)
+    counts, names = model.item_counts, model.item_names.to_list()
+    figure = plots.map_figure(model.model.item_factors(), names, counts, title="Films by their factors")
+    plots.save_figure(figure, items)
+    terminal.headline("Written")
+    terminal.say(f"  the model        {saved}\n  training curves  {curves}\n  film map         {items}")
+    terminal.say(f"\nTry: penchant recommend {saved} --user 42")

@@ -1,0 +1,479 @@
+"""Pictures: the losses of one or more fits, and a map of items. The only home of matplotlib.
+
+Figures are built without pyplot and under matplotlib's own defaults, so neither a screen nor anybody's
+settings play a part: the same input gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
+
+from penchant.errors import InputError, MissingExtraError
+from penchant.models.fitting import FitLog
+
+try:
+    import matplotlib.style
+    from matplotlib import font_manager
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.collections import LineCollection
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+except ImportError as error:
+    raise MissingExtraError("Drawing", extra="plot") from error
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+# Okabe and Ito's palette, told apart by the colour-blind; without its yellow, too pale for lines on white.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+GREY = "#666666"
+STYLE = {
+    "font.size": 10,
+    "axes.titlesize": 12,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": GREY,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.labelcolor": "black",
+    "ytick.labelcolor": "black",
+    "figure.dpi": 150,
+    "svg.hashsalt": "penchant",
+}
+# Asked in this order, where installed, for letters that matplotlib's own font lacks.
+OTHER_FONTS = (
+    "Noto Sans",
+    "Noto Sans CJK JP",
+    "Hiragino Sans",
+    "Yu Gothic",
+    "Microsoft YaHei",
+    "Malgun Gothic",
+    "Noto Sans Arabic",
+    "Noto Sans Devanagari",
+    "Arial Unicode MS",
+)
+METADATA = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+
+LONGEST_NAME = 32  # characters
+LONGEST_TITLE = 80
+LINE_HEIGHT = 13.0  # points, of a label of 9 points with air
+SMALLEST_DOT, LARGEST_DOT = 12.0, 90.0  # points², the area of the square around it
+
+# Where a label may go, seen from its dot, and what each fault of a place costs, in points of distance.
+DIRECTIONS = 16
+DISTANCES = (2.0, 5.0, 9.0, 14.0, 20.0, 28.0, 38.0, 50.0, 65.0, 85.0, 110.0, 140.0)
+ON_A_LABEL, OUTSIDE, ON_A_LEADER, LEADER_ON_LABEL, ON_A_DOT, LEADERS_CROSS, LEADER_ON_DOT = (
+    *(1000.0, 1000.0),
+    *(150.0, 150.0, 100.0, 60.0, 30.0),
+)
+PASSES = 4
+SHORTEST_LEADER = 4.0  # points; a label nearer than this needs no line to its dot
+
+
+@contextmanager
+def _drawing() -> Iterator[None]:
+    """Matplotlib's defaults and ours for a while; a letter that no font has is drawn as a box without a warning."""
+    fonts = set(font_manager.get_font_names())
+    family = ["DejaVu Sans", *(font for font in OTHER_FONTS if font in fonts)]
+    with warnings.catch_warnings(), matplotlib.style.context(["default", {**STYLE, "font.family": family}]):
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from", category=UserWarning)
+        warnings.filterwarnings("ignore", message="Matplotlib currently does not support", category=UserWarning)
+        yield
+
+
+def _shorten(text: str, longest: int) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
+
+
+# --- the losses ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """One line of a panel: its losses by epoch, NaN where unknown, and the epoch whose weights were kept."""
+
+    name: str
+    losses: Floats
+    kept: int
+    colour: str
+    reference: bool  # a model without epochs, drawn as a level to compare with
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} {self.losses[self.kept]:.3f}"
+
+    @property
+    def end(self) -> tuple[int, float]:
+        last = int(np.flatnonzero(np.isfinite(self.losses))[-1])
+        return last, float(self.losses[last])
+
+
+def history_figure(logs: Sequence[FitLog]) -> Figure:
+    """The losses of a fit by epoch, or those of several fits side by side.
+
+    The dots are the epochs whose weights were kept, and the numbers are their losses. One fit gives one panel
+    with its train and validation losses; several give a panel for each, in which a model of one epoch is a
+    dashed level. Without validation losses there is the train loss alone.
+
+    Raises:
+        InputError: no log, or one without epochs.
+    """
+    if not logs or not all(log.epochs for log in logs):
+        raise InputError("There are no epochs to draw.", remedy="Give the logs of one or more fits.")
+    with _drawing():
+        figure = Figure(figsize=(8, 5), layout="constrained")
+        FigureCanvasAgg(figure)
+        if len(logs) == 1:
+            _draw_one(figure, logs[0])
+        else:
+            _draw_several(figure, logs)
+    return figure
+
+
+def _draw_one(figure: Figure, log: FitLog) -> None:
+    axes = figure.subplots()
+    curves = [
+        _Curve("train", _train_losses(log), log.kept_epoch, PALETTE[1], False),
+        _Curve("validation", _valid_losses(log), log.kept_epoch, PALETTE[0], False),
+    ]
+    ending = "" if log.ending == "finished" else f" ({log.ending})"
+    axes.set_title(f"{_shorten(log.model, LONGEST_NAME)}: epoch {log.kept_epoch} kept{ending}", parse_math=False)
+    axes.axvline(log.kept_epoch, color=GREY, linewidth=0.8, linestyle=":", zorder=0)
+    _draw_panels(figure, [(axes, curves)])
+
+
+def _draw_several(figure: Figure, logs: Sequence[FitLog]) -> None:
+    names = _names(logs)
+    looks = [(log.kept_epoch, PALETTE[i % len(PALETTE)], len(log.epochs) == 1) for i, log in enumerate(logs)]
+    panels = {
+        title: [_Curve(name, losses(log), *look) for name, log, look in zip(names, logs, looks, strict=True)]
+        for title, losses in (("Validation", _valid_losses), ("Train", _train_losses))
+    }
+    drawn = {title: curves for title, curves in panels.items() if any(np.isfinite(c.losses).any() for c in curves)}
+    figure.suptitle("The dots and the numbers are of the epochs kept", x=0.01, ha="left", color=GREY, fontsize=9)
+    all_axes = figure.subplots(1, len(drawn), squeeze=False)[0]
+    for axes, title in zip(all_axes, drawn, strict=True):
+        axes.set_title(title)
+    _draw_panels(figure, list(zip(all_axes, drawn.values(), strict=True)))
+
+
+def _names(logs: Sequence[FitLog]) -> list[str]:
+    """The models' names, numbered where one comes more than once."""
+    times, seen = Counter(log.model for log in logs), Counter[str]()
+    names = []
+    for log in logs:
+        seen[log.model] += 1
+        number = f" #{seen[log.model]}" if times[log.model] > 1 else ""
+        names.append(_shorten(log.model, LONGEST_NAME // 2) + number)
+    return names
+
+
+def _train_losses(log: FitLog) -> Floats:
+    return np.array([epoch.train_loss for epoch in log.epochs], np.float64)
+
+
+def _valid_losses(log: FitLog) -> Floats:
+    return np.array([np.nan if e.valid_loss is None else e.valid_loss for e in log.epochs], np.float64)
+
+
+def _draw_panels(figure: Figure, panels: list[tuple[Any, list[_Curve]]]) -> None:
+    shown = [(axes, [curve for curve in curves if np.isfinite(curve.losses).any()]) for axes, curves in panels]
+    for axes, curves in shown:
+        _draw_curves(axes, curves)
+    panels[0][0].set_ylabel("mean squared error")
+    figure.draw_without_rendering()  # the layout has to be known for the labels to keep apart
+    for axes, curves in shown:
+        _label_ends(axes, curves)
+
+
+def _draw_curves(axes: Any, curves: list[_Curve]) -> None:
+    last = max((curve.end[0] for curve in curves), default=0)
+    for curve in curves:
+        if curve.reference:
+            axes.axhline(curve.losses[0], color=curve.colour, linewidth=1.2, linestyle="--", label=curve.name)
+            continue
+        axes.plot(curve.losses, color=curve.colour, linewidth=1.8, label=curve.name, solid_capstyle="round")
+        axes.plot(curve.kept, curve.losses[curve.kept], "o", color=curve.colour, markersize=6)
+    axes.set_xlim((-0.03 * last, 1.03 * last) if last else (-0.5, 0.5))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
+    axes.set_xlabel("epoch")
+    axes.set_ylim(axes.get_ylim())
+
+
+def _label_ends(axes: Any, curves: list[_Curve]) -> None:
+    """Write each name right of the panel at the height of its line's end, or as near as the others leave room."""
+    right = axes.get_xlim()[1]
+    ends = [(right, curve.end[1]) if curve.reference else curve.end for curve in curves]
+    wanted = axes.transAxes.inverted().transform(axes.transData.transform(np.reshape(ends, (-1, 2))))[:, 1]
+    width, height = axes.bbox.size * 72 / axes.figure.dpi
+    for curve, end, place in zip(curves, ends, _spread(wanted, LINE_HEIGHT / height), strict=True):
+        axes.annotate(
+            curve.label,
+            end,
+            (1 + 16 / width, place),
+            textcoords="axes fraction",
+            va="center",
+            fontsize=9,
+            color=curve.colour,
+            parse_math=False,
+            arrowprops={"arrowstyle": "-", "color": curve.colour, "linewidth": 0.6, "alpha": 0.6, "relpos": (0, 0.5)},
+            annotation_clip=False,
+        )
+
+
+def _spread(heights: Floats, gap: float) -> Floats:
+    """Heights moved as little as possible until they are `gap` apart, and within 0 to 1 if there is room."""
+    order = np.argsort(heights, kind="stable")
+    steps = gap * np.arange(len(heights))
+    bases = isotonic_regression(heights[order] - steps).x if len(heights) else heights
+    spread = np.empty_like(heights)
+    spread[order] = np.clip(bases, 0, max(0.0, 1 - gap * (len(heights) - 1))) + steps
+    return spread
+
+
+# --- the map ------------------------------------------------------------------------------------------
+
+
+def map_figure(
+    factors: NDArray[np.float32], names: Sequence[str], counts: NDArray[np.integer[Any]], *, shown: int = 40, title: str
+) -> Figure:
+    """Items as dots, alike ones near each other: the first two principal components of their factors.
+
+    The components are those of all items given; the most rated ones are shown. A name that finds no free
+    place is left out and counted below the title.
+
+    Args:
+        factors: float32 (n, d).
+        names: n names; all characters stand for themselves.
+        counts: integers (n,), how often each item was rated.
+        shown: how many items to show.
+        title: above the map.
+
+    Raises:
+        InputError: no items, not as many names or counts as items, factors that are not finite, or shown below 1.
+    """
+    _check_items(factors, names, counts, shown)
+    positions, shares = principal_components(factors)
+    rows = np.argsort(-counts.astype(np.int64), kind="stable")[:shown]
+    with _drawing():
+        figure = Figure(figsize=(10, 8))
+        FigureCanvasAgg(figure)
+        figure.subplots_adjust(left=0.08, right=0.98, bottom=0.07, top=0.9)
+        axes = figure.subplots()
+        axes.set_xlabel(f"first principal component ({100 * shares[0]:.0f} % of the variance)")
+        axes.set_ylabel(f"second principal component ({100 * shares[1]:.0f} % of the variance)")
+        areas = _areas(counts[rows])
+        axes.scatter(positions[rows, 0], positions[rows, 1], s=areas, color=PALETTE[0], alpha=0.75, linewidths=0)
+        axes.margins(0.1, 0.06)
+        axes.autoscale_view()  # now, as the names are placed by where the dots are on the paper
+        written = _write_names(axes, positions[rows], [_shorten(names[row], LONGEST_NAME) for row in rows], areas)
+        axes.set_title(_shorten(title, LONGEST_TITLE), parse_math=False, pad=24)
+        note = _note(counts, rows, len(rows) - written)
+        axes.annotate(note, (0, 1), (0, 8), "axes fraction", "offset points", color=GREY, fontsize=9)
+    return figure
+
+
+def _check_items(
+    factors: NDArray[np.float32], names: Sequence[str], counts: NDArray[np.integer[Any]], shown: int
+) -> None:
+    if not len(factors) == len(names) == len(counts):
+        raise InputError(f"There are factors of {len(factors)} items, {len(names)} names and {len(counts)} counts.")
+    if not len(factors):
+        raise InputError("There are no items to draw.")
+    if not np.isfinite(factors).all():
+        raise InputError("Some factors are infinite or NaN.", remedy="Fit again, with a smaller learning_rate.")
+    if shown < 1:
+        raise InputError(f"{shown} items cannot be shown.", remedy="Show 1 item or more.")
+
+
+def principal_components(factors: NDArray[np.float32]) -> tuple[Floats, Floats]:
+    """Points (n, d) along the two directions of their largest variance, and each one's share of it.
+
+    Each direction points to where its largest entry is positive. What does not exist, as the second of d = 1,
+    is zeros.
+
+    Returns:
+        Positions float64 (n, 2), shares float64 (2,).
+    """
+    centred = factors.astype(np.float64) - factors.mean(axis=0, dtype=np.float64)
+    values, directions = np.linalg.svd(centred, full_matrices=False)[1:]
+    k = min(2, len(values))
+    largest = np.take_along_axis(directions[:k], np.abs(directions[:k]).argmax(1, keepdims=True), 1)
+    positions, shares = np.zeros((len(factors), 2)), np.zeros(2)
+    positions[:, :k] = centred @ (directions[:k] * np.where(largest < 0, -1, 1)).T
+    variances = values**2
+    if variances.sum() > 0:
+        shares[:k] = variances[:k] / variances.sum()
+    return positions, shares
+
+
+def _areas(counts: NDArray[np.integer[Any]]) -> Floats:
+    return SMALLEST_DOT + (LARGEST_DOT - SMALLEST_DOT) * counts / max(int(counts.max()), 1)
+
+
+def _note(counts: NDArray[np.integer[Any]], rows: NDArray[np.int64], nameless: int) -> str:
+    which = "all" if len(rows) == len(counts) else f"the {len(rows)} most rated of"
+    left_out = f"; {nameless} names found no room" if nameless else ""
+    spread = f"{counts[rows].min()} to {counts[rows].max()}"
+    return f"{which} {len(counts)} items; the larger the dot, the more ratings ({spread}){left_out}"
+
+
+def _write_names(axes: Any, positions: Floats, names: list[str], areas: Floats) -> int:
+    """Write the names where there is room, with thin lines to their dots, and return how many there was room for."""
+    texts = [axes.text(0, 0, name, fontsize=9, ha="center", va="center", parse_math=False) for name in names]
+    point = 72 / axes.figure.dpi  # of a pixel
+    renderer = axes.figure.canvas.get_renderer()
+    sizes = np.array([text.get_window_extent(renderer).size for text in texts]) * point
+    frame = axes.bbox.get_points() * point
+    dots = axes.transData.transform(positions) * point
+    places = _Places(dots, np.sqrt(areas) / 2, sizes / 2 + 1, frame)
+    places.settle()
+    fits = places.apart()
+    to_data = axes.transData.inverted().transform
+    for text, centre, fit in zip(texts, to_data(places.centres / point), fits, strict=True):
+        text.set_position(centre)
+        if not fit:
+            text.remove()
+    leaders = np.stack([dots, places.tips], axis=1)[fits & (places.gaps() > SHORTEST_LEADER)]
+    lines = to_data(leaders.reshape(-1, 2) / point).reshape(-1, 2, 2)
+    axes.add_collection(LineCollection(lines, colors=GREY, linewidths=0.5, alpha=0.7, zorder=1), autolim=False)
+    return int(fits.sum())
+
+
+class _Places:
+    """Where the names go: one after the other takes the cheapest of its possible places, a few times around.
+
+    All lengths are in points. A place that is not yet taken is NaN, which touches nothing.
+    """
+
+    def __init__(self, dots: Floats, radii: Floats, halves: Floats, frame: Floats) -> None:
+        self.dots = dots  # (n, 2)
+        self.radii = radii  # (n,)
+        self.halves = halves  # (n, 2), half the width and height of each name
+        self.frame = frame  # (2, 2), lower left and upper right
+        self.centres = np.full_like(dots, np.nan)  # (n, 2), of the names
+        self.tips = np.full_like(dots, np.nan)  # (n, 2), where the leader meets the name
+
+    def settle(self) -> None:
+        """Find a place for every name, beginning in the middle, where there is the least choice."""
+        order = np.argsort(np.linalg.norm(self.dots - self.dots.mean(axis=0), axis=1), kind="stable")
+        for _ in range(PASSES):
+            for i in order:
+                self.centres[i] = self.tips[i] = np.nan
+                centres, tips, costs = self._offers(i)
+                costs = costs + self._faults_of_name(i, centres) + self._faults_of_leader(i, tips)
+                best = int(np.argmin(costs))
+                self.centres[i], self.tips[i] = centres[best], tips[best]
+
+    def apart(self) -> Flags:
+        """Which names to write, (n,): those that touch none of the ones before them that are written."""
+        written = np.zeros(len(self.dots), np.bool_)
+        for i in range(len(self.dots)):
+            written[i] = not _overlap(self.centres[i], self.halves[i], self.centres, self.halves)[written].any()
+        return written
+
+    def gaps(self) -> Floats:
+        """How far each name is from the edge of its dot, (n,)."""
+        gaps: Floats = np.linalg.norm(self.tips - self.dots, axis=1) - self.radii
+        return gaps
+
+    def _offers(self, i: int) -> tuple[Floats, Floats, Floats]:
+        """Possible centres (m, 2) of a name, tips (m, 2) of its leader, and their distances (m,)."""
+        angles = 2 * np.pi * np.arange(DIRECTIONS) / DIRECTIONS
+        rays = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        corners = rays / np.abs(rays).max(axis=1, keepdims=True)  # on the square around the circle
+        distances = np.repeat(DISTANCES, DIRECTIONS)
+        rays, corners = np.tile(rays, (len(DISTANCES), 1)), np.tile(corners, (len(DISTANCES), 1))
+        tips = self.dots[i] + rays * (self.radii[i] + distances)[:, None]
+        return tips + corners * self.halves[i], tips, distances
+
+    def _faults_of_name(self, i: int, centres: Floats) -> Floats:
+        half, places = self.halves[i], centres[:, None]
+        on_labels = _overlap(places, half, self.centres, self.halves).sum(axis=1)
+        on_dots = _overlap(places, half, self.dots, self.radii[:, None]).sum(axis=1)
+        on_leaders = _strike(self.dots, self.tips, places, half).sum(axis=1)
+        outside = ((centres - half < self.frame[0]) | (centres + half > self.frame[1])).any(axis=1)
+        faults: Floats = ON_A_LABEL * on_labels + ON_A_DOT * on_dots + ON_A_LEADER * on_leaders + OUTSIDE * outside
+        return faults
+
+    def _faults_of_leader(self, i: int, tips: Floats) -> Floats:
+        dot, ends = self.dots[i], tips[:, None]
+        on_labels = _strike(dot, ends, self.centres, self.halves).sum(axis=1)
+        on_dots = _strike(dot, ends, self.dots, self.radii[:, None]).sum(axis=1)
+        crossings = _cross(dot, ends, self.dots, self.tips).sum(axis=1)
+        faults: Floats = LEADER_ON_LABEL * on_labels + LEADER_ON_DOT * on_dots + LEADERS_CROSS * crossings
+        return faults
+
+
+def _overlap(centres: Floats, halves: Floats, other_centres: Floats, other_halves: Floats) -> Flags:
+    """Which boxes overlap which, each given by its centre and half its size."""
+    overlap: Flags = (np.abs(centres - other_centres) < halves + other_halves).all(axis=-1)
+    return overlap
+
+
+def _strike(starts: Floats, ends: Floats, centres: Floats, halves: Floats) -> Flags:
+    """Which segments run through which boxes: no axis, nor the segment's normal, tells them apart."""
+    middle, arm = (starts + ends) / 2 - centres, (ends - starts) / 2
+    reach = (np.abs(arm) * halves[..., ::-1]).sum(axis=-1)
+    strike: Flags = _overlap(middle, np.abs(arm), np.zeros(2), halves) & (np.abs(_turn(arm, middle)) < reach)
+    return strike
+
+
+def _cross(starts: Floats, ends: Floats, other_starts: Floats, other_ends: Floats) -> Flags:
+    """Which segments cross which: the ends of each lie on both sides of the other."""
+    along, other, between = ends - starts, other_ends - other_starts, other_starts - starts
+    turn, place, other_place = _turn(along, other), _turn(between, other), _turn(between, along)
+    share, other_share = np.sign(turn) * place, np.sign(turn) * other_place  # of |turn|, from start to crossing
+    reach = np.minimum(np.abs(turn) - share, np.abs(turn) - other_share)
+    crosses: Flags = (share > 0) & (other_share > 0) & (reach > 0)
+    return crosses
+
+
+def _turn(one: Floats, other: Floats) -> Floats:
+    """The cross product: positive when `other` is to the left of `one`."""
+    product: Floats = one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0]
+    return product
+
+
+# --- files --------------------------------------------------------------------------------------------
+
+
+def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
+    """Write a figure as PNG, SVG or PDF by the file's suffix, whole or not at all; no date is in it.
+
+    Raises:
+        InputError: another suffix, a folder that is not there, or a disk that refuses.
+    """
+    file = Path(path)
+    kind = file.suffix.lower().removeprefix(".")
+    if kind not in METADATA:
+        raise InputError(f"{file} does not end in the name of a kind of picture.", remedy="Use .png, .svg or .pdf.")
+    if not file.parent.is_dir():
+        raise InputError(f"There is no folder {file.parent}.", remedy="Make it first, or write elsewhere.")
+    content = io.BytesIO()
+    with _drawing():
+        figure.savefig(content, format=kind, metadata=METADATA[kind])
+    beside = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        beside.write_bytes(content.getvalue())
+        beside.replace(file)
+    except OSError as error:
+        raise InputError(f"{file} cannot be written: {error.strerror}.", remedy="Write elsewhere.") from error
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,417 @@
+"""Recommender: a fitted model with its ids, names and histories. Every answer to the outside comes from here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from penchant.artifact import Artifact, load_artifact, save_artifact
+from penchant.data.interactions import Interactions
+from penchant.data.split import Split
+from penchant.data.vocabulary import Id, Vocabulary
+from penchant.errors import ArtifactError, InputError, SettingError, UnknownIdError
+from penchant.evaluate import DEFAULT_METRICS, Report, evaluate_ratings
+from penchant.explain import Ranked, extreme_items, nearest_names, similar_items
+from penchant.models import Explanation, Model, model_class
+from penchant.models.fitting import FitLog
+
+USERS_A_TIME = 256
+SCORES_A_TIME = 16_000_000  # 64 MB: how many scores are in memory at once
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """One item for one user.
+
+    Attributes:
+        item: its id.
+        name: what to call it on screen.
+        prediction: the predicted rating, on the scale of the training ratings.
+        score: what the list is sorted by; as the prediction, but not clipped to the scale.
+    """
+
+    item: Id
+    name: str
+    prediction: float
+    score: float
+
+
+@dataclass(frozen=True)
+class Named:
+    """An item in a list that is not a recommendation.
+
+    Attributes:
+        item, name: its id and what to call it.
+        value: what the list is ordered by (a bias in rating steps, or a cosine).
+        n_ratings: how many training ratings it has.
+    """
+
+    item: Id
+    name: str
+    value: float
+    n_ratings: int
+
+
+@dataclass(frozen=True)
+class History:
+    """What each user has rated, all of it: also the ratings that were held out for validation.
+
+    Attributes:
+        starts: int64 (n_users + 1,); user row u owns the entries starts[u]:starts[u + 1].
+        item_rows: int32 (n,).
+        ratings: float32 (n,).
+        in_training: bool (n,), False for what was held out.
+    """
+
+    starts: NDArray[np.int64]
+    item_rows: NDArray[np.int32]
+    ratings: NDArray[np.float32]
+    in_training: NDArray[np.bool_]
+
+    def of(self, user_row: int) -> slice:
+        """The entries of one user."""
+        return slice(int(self.starts[user_row]), int(self.starts[user_row + 1]))
+
+    @classmethod
+    def of_split(cls, split: Split) -> History:
+        """Training and validation together; what the model does not know is left out."""
+        known = (split.valid_user_rows >= 0) & (split.valid_item_rows >= 0)
+        valid_ratings = split.valid.ratings[known] if split.valid is not None else np.empty(0, np.float32)
+        users = np.concatenate((split.train.user_rows, split.valid_user_rows[known]))
+        order = np.argsort(users, kind="stable")
+        starts = np.concatenate(([0], np.cumsum(np.bincount(users, minlength=split.train.n_users))))
+        return cls(
+            starts.astype(np.int64),
+            np.concatenate((split.train.item_rows, split.valid_item_rows[known]))[order],
+            np.concatenate((split.train.ratings, valid_ratings))[order],
+            (np.arange(len(users)) < len(split.train))[order],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Recommender:
+    """A fitted model that speaks the caller's ids.
+
+    Args:
+        model: fitted.
+        users, items: its vocabularies.
+        item_names: String (n_items,).
+        history: what its users rated.
+        item_table: the columns known of items, row by row, or None.
+        log: of the fit.
+        about: data, split and metrics, for people; goes into the manifest as it is.
+    """
+
+    model: Model
+    users: Vocabulary
+    items: Vocabulary
+    item_names: pl.Series
+    history: History
+    item_table: pl.DataFrame | None = None
+    log: FitLog | None = None
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, model: Model, split: Split, log: FitLog | None = None, about: Mapping[str, Any] | None = None
+    ) -> Recommender:
+        """Of a model that was fitted on a split."""
+        train = split.train
+        return cls(
+            model, train.users, train.items, train.names, History.of_split(split), train.item_table, log, about or {}
+        )
+
+    # --- recommending -------------------------------------------------------------------------------
+
+    def recommend(
+        self,
+        user: Id | None = None,
+        k: int = 10,
+        *,
+        rated: Mapping[Id, float] | None = None,
+        include_seen: bool = False,
+    ) -> list[Recommendation]:
+        """The k best items for a user of training, or for somebody new who has rated a few items.
+
+        Args:
+            user: an id of training; or None when `rated` is given.
+            rated: item -> rating of a new user, who is folded in without retraining. {} is an average user.
+            include_seen: also return items that the user has rated.
+
+        Raises:
+            UnknownIdError: the user, or an item of `rated`, is unknown.
+            SettingError: k is below 1; neither or both of user and rated are given.
+        """
+        if (user is None) == (rated is None):
+            raise SettingError(
+                "Give either a user or ratings.", remedy="recommend(user) or recommend(rated={item: rating})."
+            )
+        if rated is not None:
+            rows, ratings = self._rated_rows(rated)
+            vectors, seen = self.model.fold_in(rows, ratings)[None], [rows]
+        else:
+            row = self.users.row(user)
+            vectors = self.model.user_vectors(np.array([row], np.int32))
+            seen = [self.history.item_rows[self.history.of(row)]]
+        return self._rank(vectors, seen if not include_seen else [_NOTHING], k)[0]
+
+    def recommend_many(
+        self, users: Iterable[Id], k: int = 10, *, include_seen: bool = False
+    ) -> Iterator[tuple[Id, list[Recommendation]]]:
+        """The k best items for many users, computed in blocks so that memory stays bounded.
+
+        Raises:
+            UnknownIdError: a user is unknown; before anything is computed.
+        """
+        ids = list(users)
+        rows = self.users.rows(ids)
+        return self._recommend_rows(ids, rows, k, include_seen)
+
+    def _recommend_rows(
+        self, ids: list[Id], rows: NDArray[np.int32], k: int, include_seen: bool
+    ) -> Iterator[tuple[Id, list[Recommendation]]]:
+        at_once = max(1, min(USERS_A_TIME, SCORES_A_TIME // len(self.items)))
+        for start in range(0, len(rows), at_once):
+            part = rows[start : start + at_once]
+            seen = [_NOTHING if include_seen else self.history.item_rows[self.history.of(row)] for row in part]
+            lists = self._rank(self.model.user_vectors(part), seen, k)
+            yield from zip(ids[start : start + at_once], lists, strict=True)
+
+    def _rank(
+        self, vectors: NDArray[np.float32], seen: Sequence[NDArray[np.int32]], k: int
+    ) -> list[list[Recommendation]]:
+        from penchant.kernels.topk import topk
+
+        if k < 1:
+            raise SettingError(f"k is {k}.", remedy="Ask for 1 item or more.")
+        scores = self.model.scores_of(vectors)
+        starts = np.concatenate(([0], np.cumsum([len(items) for items in seen]))).astype(np.int64)
+        best = topk(scores, starts, np.concatenate(seen), min(k, len(self.items)))
+        return [self._recommendations(row[row >= 0], scores[place]) for place, row in enumerate(best)]
+
+    def _recommendations(self, rows: NDArray[np.int32], scores: NDArray[np.float32]) -> list[Recommendation]:
+        taken = scores[rows]
+        columns = (self.items.take(rows), self._names(rows), self.model.clip(taken).tolist(), taken.tolist())
+        return [Recommendation(*entry) for entry in zip(*columns, strict=True)]
+
+    def lists_frame(self, lists: Iterable[tuple[Any, list[Recommendation]]]) -> pl.DataFrame:
+        """Recommendations of many users as a table: user, rank (from 1), item, name, prediction, score."""
+        rows = [
+            (user, rank, one.item, one.name, one.prediction, one.score)
+            for user, items in lists
+            for rank, one in enumerate(items, start=1)
+        ]
+        id_types = {"user": None, "rank": pl.Int32, "item": self.items.ids.dtype, "name": pl.String}
+        return pl.DataFrame(rows, {**id_types, "prediction": pl.Float32, "score": pl.Float32}, orient="row")
+
+    # --- predicting ---------------------------------------------------------------------------------
+
+    def predict(self, user: Id, item: Id) -> float:
+        """The predicted rating of one pair; both must be known.
+
+        Raises:
+            UnknownIdError: one of them is not.
+        """
+        rows = np.array([self.users.row(user)], np.int32), np.array([self.items.row(item)], np.int32)
+        return float(self.model.predict(*rows)[0])
+
+    def predict_pairs(self, users: Any, items: Any) -> pl.DataFrame:
+        """Predicted ratings of many pairs.
+
+        An unknown user or item is answered from the side that is known, and marked.
+
+        Returns:
+            columns "prediction" (Float32) and "known": "both", "user", "item" or "neither".
+        """
+        user_rows = self.users.rows(users, missing="minus one")
+        item_rows = self.items.rows(items, missing="minus one")
+        kind = 2 * (user_rows >= 0) + (item_rows >= 0)
+        known = pl.Series("known", ["neither", "item", "user", "both"]).gather(kind.astype(np.uint32))
+        return pl.DataFrame({"prediction": self.model.predict(user_rows, item_rows), "known": known})
+
+    def evaluate(self, ratings: Interactions, metrics: Sequence[str] = DEFAULT_METRICS, seed: int = 0) -> Report:
+        """How far predictions are from a table of ratings, with intervals over its users."""
+        user_rows, item_rows = ratings.rows_in(self.users, self.items)
+        return evaluate_ratings(
+            self.model.predict(user_rows, item_rows),
+            ratings.ratings,
+            ratings.user_rows,
+            n_unknown=int(((user_rows < 0) | (item_rows < 0)).sum()),
+            metrics=metrics,
+            seed=seed,
+        )
+
+    def explain(self, user: Id, item: Id) -> Explanation:
+        """Why a pair has its score: causes that sum to it."""
+        vector = self.model.user_vectors(np.array([self.users.row(user)], np.int32))[0]
+        return self.model.explain(vector, self.items.row(item))
+
+    # --- looking at items ---------------------------------------------------------------------------
+
+    def extremes(self, k: int = 5) -> tuple[list[Named], list[Named]]:
+        """The k items liked best and the k liked least by bias, apart from who rated them."""
+        best, worst = extreme_items(self.model, k)
+        return self._named(best), self._named(worst)
+
+    def similar(self, item: Id | str, k: int = 10) -> list[Named]:
+        """The items whose factors point the same way (cosine) as those of one item, given by id or name.
+
+        Raises:
+            UnknownIdError: no item has this id or name; the nearest names are suggested.
+            InputError: several items have this name; their ids are listed.
+        """
+        return self._named(similar_items(self.model, self.find_item(item), k))
+
+    def find_item(self, wanted: Id | str) -> int:
+        """The row of an item by its name (without case) or its id.
+
+        Raises:
+            UnknownIdError, InputError: as for `similar`.
+        """
+        named = self._rows_named(str(wanted))
+        if len(named) == 1:
+            return named[0]
+        if not named:
+            try:
+                return self.items.row(wanted)
+            except UnknownIdError:
+                raise self._suggest(str(wanted)) from None
+        exact = [row for row in named if self.item_names[row] == wanted]
+        if len(exact) == 1:
+            return exact[0]
+        ids = ", ".join(repr(id_) for id_ in self.items.take(np.array(named)))
+        raise InputError(f"{len(named)} items are called {wanted!r}.", remedy=f"Give one of their ids: {ids}.")
+
+    def _rows_named(self, name: str) -> list[int]:
+        return self._folded_names.get(name.casefold(), [])
+
+    @cached_property
+    def _folded_names(self) -> dict[str, list[int]]:
+        rows: dict[str, list[int]] = {}
+        for row, name in enumerate(self.item_names.to_list()):
+            rows.setdefault(name.casefold(), []).append(row)
+        return rows
+
+    def _suggest(self, wanted: str) -> UnknownIdError:
+        near = nearest_names(wanted, self.item_names.to_list())
+        names = "\n".join(f"  {self.item_names[row]}" for row in near)
+        remedy = f"Did you mean:\n{names}" if near else "Give an id or a name as it stands in the items table."
+        return UnknownIdError(f"There is no item {wanted!r} in this model.", remedy=remedy)
+
+    @cached_property
+    def item_counts(self) -> NDArray[np.int64]:
+        """Training ratings of each item, (n_items,)."""
+        return np.bincount(self.history.item_rows[self.history.in_training], minlength=len(self.items)).astype(np.int64)
+
+    def _named(self, ranked: Ranked) -> list[Named]:
+        columns = (
+            self.items.take(ranked.rows),
+            self._names(ranked.rows),
+            ranked.values.tolist(),
+            self.item_counts[ranked.rows].tolist(),
+        )
+        return [Named(*entry) for entry in zip(*columns, strict=True)]
+
+    def _names(self, rows: NDArray[np.int32]) -> list[str]:
+        return self.item_names.gather(rows.astype(np.uint32)).to_list()
+
+    def _rated_rows(self, rated: Mapping[Id, float]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        ratings = np.array(list(rated.values()), np.float32)
+        if not np.isfinite(ratings).all():
+            raise InputError("A rating is not a finite number.", remedy="Give numbers on the model's scale.")
+        low, high = self.model.scale
+        if len(ratings) and not (ratings.min() >= low and ratings.max() <= high):
+            outside = ratings[(ratings < low) | (ratings > high)][0]
+            raise InputError(
+                f"The rating {outside:g} is outside the scale of this model.", remedy=f"Rate from {low:g} to {high:g}."
+            )
+        rows = np.array([self.find_item(item) for item in rated], np.int32)
+        return rows, ratings
+
+    # --- saving -------------------------------------------------------------------------------------
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the artifact, whole or not at all; an artifact that was there is replaced.
+
+        Raises:
+            ArtifactError: something else is in the way, or the disk refuses.
+        """
+        path = Path(folder)
+        save_artifact(Artifact(self._manifest(), self._arrays(), self._users_frame(), self._items_frame()), path)
+        return path
+
+    @classmethod
+    def load(cls, folder: str | Path, *, module: Any = None) -> Recommender:
+        """Read an artifact after checking all of it.
+
+        Args:
+            module: the class of a torch module of one's own; artifacts hold weights, never code.
+
+        Raises:
+            ArtifactError: not an artifact, of a later format, truncated, edited, or of an unknown model.
+        """
+        artifact = load_artifact(Path(folder))
+        try:
+            return _from_artifact(artifact, module)
+        except (KeyError, TypeError, ValueError, IndexError, pl.exceptions.PolarsError) as error:
+            raise ArtifactError(f"{folder} is not complete: {error!r}.", remedy="Fit the model again.") from error
+
+    def _manifest(self) -> dict[str, Any]:
+        return {
+            "model": self.model.name,
+            "settings": self.model.settings.to_json(),
+            "extra": self.model.extra(),
+            "log": self.log.to_json() if self.log else None,
+            "about": dict(self.about),
+        }
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        history = {
+            "history/starts": self.history.starts,
+            "history/item_rows": self.history.item_rows,
+            "history/ratings": self.history.ratings,
+            "history/in_training": self.history.in_training,
+        }
+        return {**{f"model/{name}": array for name, array in self.model.arrays().items()}, **history}
+
+    def _users_frame(self) -> pl.DataFrame:
+        return pl.DataFrame({"id": self.users.ids})
+
+    def _items_frame(self) -> pl.DataFrame:
+        frame = pl.DataFrame({"id": self.items.ids, "name": self.item_names})
+        if self.item_table is None:
+            return frame
+        return frame.hstack(self.item_table.rename(lambda column: f"column/{column}").get_columns())
+
+
+_NOTHING = np.empty(0, np.int32)
+
+
+def _from_artifact(artifact: Artifact, module: Any) -> Recommender:
+    manifest = artifact.manifest
+    model_type = model_class(manifest["model"])
+    settings = model_type.settings_class.from_dict(manifest["settings"], model_type.name)
+    arrays = {k.removeprefix("model/"): v for k, v in artifact.arrays.items() if k.startswith("model/")}
+    model = model_type.from_arrays(settings, arrays, manifest["extra"], module)
+    history = History(
+        *(artifact.arrays[f"history/{part}"] for part in ("starts", "item_rows", "ratings", "in_training"))
+    )
+    columns = [column for column in artifact.items.columns if column.startswith("column/")]
+    table = artifact.items.select(columns).rename(lambda column: column.removeprefix("column/")) if columns else None
+    return Recommender(
+        model,
+        Vocabulary(artifact.users["id"], "user"),
+        Vocabulary(artifact.items["id"], "item"),
+        artifact.items["name"],
+        history,
+        table,
+        FitLog.from_json(manifest["log"]) if manifest["log"] else None,
+        manifest["about"],
+    )
