@@ -144,8 +144,9 @@ def _write(artifact: Artifact, folder: Path) -> None:
     manifest["checksum"] = _checksum(manifest)
     text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     (folder / MANIFEST).write_text(text, encoding="utf-8", newline="\n")
-    folder.chmod(0o755)  # mkdtemp's 0700 would keep a service of another user out
+    folder.chmod(0o755)  # mkdtemp's 0700, and safetensors' 0600, would keep a service of another user out
     for name in (*FILES, MANIFEST):
+        (folder / name).chmod(0o644)
         _flush(folder / name)
 
 

@@ -29,6 +29,7 @@ try:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.collections import LineCollection
     from matplotlib.figure import Figure
+    from matplotlib.patheffects import withStroke
     from matplotlib.ticker import MaxNLocator
 except ImportError as error:
     raise MissingExtraError("Drawing", extra="plot") from error
@@ -76,10 +77,10 @@ SMALLEST_DOT, LARGEST_DOT = 12.0, 90.0  # points², the area of the square aroun
 # Where a label may go, seen from its dot, and what each fault of a place costs, in points of distance.
 DIRECTIONS = 16
 DISTANCES = (2.0, 5.0, 9.0, 14.0, 20.0, 28.0, 38.0, 50.0, 65.0, 85.0, 110.0, 140.0)
-ON_A_LABEL, OUTSIDE, ON_A_LEADER, LEADER_ON_LABEL, ON_A_DOT, LEADERS_CROSS, LEADER_ON_DOT = (
-    *(1000.0, 1000.0),
-    *(150.0, 150.0, 100.0, 60.0, 30.0),
-)
+ON_A_LABEL = OUTSIDE = 1000.0
+ON_A_DOT = 400.0
+ON_A_LEADER = LEADER_ON_LABEL = LEADERS_CROSS = 60.0
+LEADER_ON_DOT = 30.0
 PASSES = 4
 SHORTEST_LEADER = 4.0  # points; a label nearer than this needs no line to its dot
 
@@ -280,7 +281,7 @@ def map_figure(
         axes.set_ylabel(f"second principal component ({100 * shares[1]:.0f} % of the variance)")
         areas = _areas(counts[rows])
         axes.scatter(positions[rows, 0], positions[rows, 1], s=areas, color=PALETTE[0], alpha=0.75, linewidths=0)
-        axes.margins(0.1, 0.06)
+        axes.margins(0.15, 0.06)
         axes.autoscale_view()  # now, as the names are placed by where the dots are on the paper
         written = _write_names(axes, positions[rows], [_shorten(names[row], LONGEST_NAME) for row in rows], areas)
         axes.set_title(_shorten(title, LONGEST_TITLE), parse_math=False, pad=24)
@@ -336,7 +337,9 @@ def _note(counts: NDArray[np.integer[Any]], rows: NDArray[np.int64], nameless: i
 
 def _write_names(axes: Any, positions: Floats, names: list[str], areas: Floats) -> int:
     """Write the names where there is room, with thin lines to their dots, and return how many there was room for."""
-    texts = [axes.text(0, 0, name, fontsize=9, ha="center", va="center", parse_math=False) for name in names]
+    halo = [withStroke(linewidth=2, foreground="white")]  # a line below a name must not strike it through
+    look = {"fontsize": 9, "ha": "center", "va": "center", "parse_math": False, "path_effects": halo}
+    texts = [axes.text(0, 0, name, **look) for name in names]
     point = 72 / axes.figure.dpi  # of a pixel
     renderer = axes.figure.canvas.get_renderer()
     sizes = np.array([text.get_window_extent(renderer).size for text in texts]) * point
@@ -423,8 +426,8 @@ class _Places:
 
 def _overlap(centres: Floats, halves: Floats, other_centres: Floats, other_halves: Floats) -> Flags:
     """Which boxes overlap which, each given by its centre and half its size."""
-    overlap: Flags = (np.abs(centres - other_centres) < halves + other_halves).all(axis=-1)
-    return overlap
+    near: Flags = np.abs(centres - other_centres) < halves + other_halves
+    return near[..., 0] & near[..., 1]
 
 
 def _strike(starts: Floats, ends: Floats, centres: Floats, halves: Floats) -> Flags:
@@ -439,9 +442,8 @@ def _cross(starts: Floats, ends: Floats, other_starts: Floats, other_ends: Float
     """Which segments cross which: the ends of each lie on both sides of the other."""
     along, other, between = ends - starts, other_ends - other_starts, other_starts - starts
     turn, place, other_place = _turn(along, other), _turn(between, other), _turn(between, along)
-    share, other_share = np.sign(turn) * place, np.sign(turn) * other_place  # of |turn|, from start to crossing
-    reach = np.minimum(np.abs(turn) - share, np.abs(turn) - other_share)
-    crosses: Flags = (share > 0) & (other_share > 0) & (reach > 0)
+    within = (np.abs(place) < np.abs(turn)) & (np.abs(other_place) < np.abs(turn))
+    crosses: Flags = (turn * place > 0) & (turn * other_place > 0) & within
     return crosses
 
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self, final
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from penchant.data.split import Split
 from penchant.errors import NotFittedError, UnsupportedError
@@ -112,7 +113,9 @@ class Model(ABC):
         fallback = damped_biases(split.train, FALLBACK_USER_DAMPING, FALLBACK_ITEM_DAMPING, FALLBACK_PASSES)
         before, self.parameters = self.parameters, _pack(fallback, split.train.scale)
         try:
-            return self._fit(split, options or FitOptions())
+            # BLAS adds in another order with another number of threads, and the last bits would differ.
+            with threadpool_limits(1):
+                return self._fit(split, options or FitOptions())
         except BaseException:
             self.parameters = before
             raise

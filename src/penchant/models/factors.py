@@ -27,10 +27,10 @@ class DotSettings(Settings):
 
     factors: int = setting(50, "How many numbers describe each user and each item.", low=1, search=(8, 256))
     epochs: int = setting(10, "How often every rating is learnt from.", low=1, search=(3, 40))
-    learning_rate: float = setting(0.2, "Length of the steps at the start.", above=0, search=(0.02, 0.6))
-    weight_decay: float = setting(0.007, "Pull of factors towards 0.", low=0, search=(0.001, 0.2))
+    learning_rate: float = setting(0.3, "Length of the steps at the start.", above=0, search=(0.02, 0.6))
+    weight_decay: float = setting(0.01, "Pull of factors towards 0.", low=0, search=(0.001, 0.2))
     initial_deviation: float = setting(
-        0.14, "Length of the random part of a row of factors at the start.", low=0, search=(0.01, 0.5)
+        0.12, "Length of the random part of a row of factors at the start.", low=0, search=(0.01, 0.5)
     )
     schedule: ScheduleName = setting("linear", "How the learning rate changes.", search=("linear", "one-cycle"))
 
@@ -146,7 +146,7 @@ class Dot(_Factorisation):
     name = "dot"
     settings_class = DotSettings
     biased = False
-    first_square = 3.0
+    first_square = 20.0
     first_bias_square = 1.0
 
     def _start(self, split: Split, seed: int) -> dict[str, Any]:

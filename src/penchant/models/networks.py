@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 PAIRS_A_TIME = 65_536
 SAMPLED = 256  # users or items that stand for all where a black box has to be averaged
-NEIGHBOURS = 64  # training users that a folded-in user of a black box is mixed from
+REFERENCES = 256  # training users that a folded-in user of a black box is mixed from
 
 
 @dataclass(frozen=True)
@@ -230,9 +230,10 @@ class Own(Model):
     It must return (batch,) or (batch, 1) predictions on the rating scale. Its artifact holds the weights and
     the name of the class, never code: who loads it says where the class is.
 
-    New users are mixed from training users: each of them is weighed by how well the module's predictions for
-    it explain the new user's ratings (the posterior over training users under Gaussian noise), and what the
-    mixture leaves is added as a damped bias. It needs nothing of the module but its predictions.
+    New users are mixed from training users: what users think of items is taken to be normally distributed as
+    the module's scores of up to REFERENCES training users are, and the new user is the mean of that
+    distribution given the new ratings (a Gaussian process whose kernel is the covariance over users; for a
+    module that is linear in its users it is what `folding` does). Nothing but scores is asked of the module.
     """
 
     name = "own"
@@ -249,6 +250,7 @@ class Own(Model):
         self.module_source = module
         self.module_settings = dict(module_settings or {})
         self._module: torch.nn.Module | None = None
+        self._references: tuple[Floats, Floats] | None = None
 
     def _fit(self, split: Split, options: FitOptions) -> FitLog:
         from penchant.models.torch_training import OwnTrainer
@@ -263,6 +265,7 @@ class Own(Model):
     def _adopt(self, trainer: Any) -> None:
         self.parameters |= trainer.arrays()
         self._module = trainer.module
+        self._references = None
 
     def _build(self, n_users: int, n_items: int, seed: int = 0) -> torch.nn.Module:
         from penchant.models.torch_training import build_module
@@ -308,36 +311,41 @@ class Own(Model):
         return module_scores(self.module, user_rows, item_rows, PAIRS_A_TIME)
 
     def user_vectors(self, user_rows: Rows) -> Floats:
-        """Weights of the training users that a user is mixed from, and a bias, (n, n_users + 1)."""
-        vectors = np.zeros((len(user_rows), self.n_users + 1), np.float32)
-        vectors[np.arange(len(user_rows)), user_rows] = 1
+        """[user row + 1, weights of reference users], (n, 1 + references); of a known user the weights are 0."""
+        vectors = np.zeros((len(user_rows), 1 + len(self._reference_rows())), np.float32)
+        vectors[:, 0] = user_rows + 1
         return vectors
 
     def scores_of(self, user_vectors: Floats) -> Floats:
         return np.stack([self._scores_of_one(vector) for vector in user_vectors])
 
     def _scores_of_one(self, vector: Floats) -> Floats:
-        items = np.arange(self.n_items, dtype=np.int32)
-        scores = np.full(self.n_items, vector[-1], np.float32)
-        for user in np.flatnonzero(vector[:-1]).astype(np.int32):
-            scores += vector[user] * self._pair_scores(np.full(self.n_items, user), items)
-        return scores
+        if vector[0] > 0:
+            everything = np.arange(self.n_items, dtype=np.int32)
+            return self._pair_scores(np.full(self.n_items, int(vector[0]) - 1, np.int32), everything)
+        mean, deviations = self._reference_scores()
+        return mean + vector[1:] @ deviations
 
     def fold_in(self, item_rows: Rows, ratings: Floats) -> Floats:
-        vector = np.zeros(self.n_users + 1, np.float32)
-        predictions = np.empty((self.n_users, len(item_rows)), np.float32)
-        users = np.arange(self.n_users, dtype=np.int32)
-        for column, item in enumerate(item_rows):
-            predictions[:, column] = self._pair_scores(users, np.full(self.n_users, item, np.int32))
-        noise = float(self._parameter("noise")[0])
-        log_weights = -((predictions - ratings) ** 2).sum(axis=1, dtype=np.float64) / (2 * noise)
-        kept = np.argsort(-log_weights, kind="stable")[:NEIGHBOURS]
-        weights = np.exp(log_weights[kept] - log_weights[kept].max())
-        weights /= weights.sum()
-        vector[kept] = weights
-        left = (ratings - weights @ predictions[kept]).sum(dtype=np.float64)
-        vector[-1] = left / (len(ratings) + 5.0)
-        return vector
+        mean, deviations = self._reference_scores()
+        known = deviations[:, item_rows].astype(np.float64)  # (references, n)
+        system = known.T @ known / len(known)
+        system[np.diag_indices_from(system)] += max(float(self._parameter("noise")[0]), 1e-6)
+        weights = known @ np.linalg.solve(system, ratings - mean[item_rows]) / len(known)
+        return np.concatenate(([0.0], weights)).astype(np.float32)
+
+    def _reference_rows(self) -> Rows:
+        """Training users spread evenly over all rows."""
+        return np.unique(np.linspace(0, self.n_users - 1, min(REFERENCES, self.n_users)).astype(np.int32))
+
+    def _reference_scores(self) -> tuple[Floats, Floats]:
+        """The mean of the reference users' scores (n_items,), and how each differs from it; computed once."""
+        if self._references is None:
+            rows, items = self._reference_rows(), np.arange(self.n_items, dtype=np.int32)
+            scores = np.stack([self._pair_scores(np.full(len(items), row, np.int32), items) for row in rows])
+            mean = scores.mean(axis=0)
+            self._references = mean, scores - mean
+        return self._references
 
     def explain(self, user_vector: Floats, item_row: int) -> Explanation:
         """Against averages over a sample of users and of items: what each side changes, and both together."""

@@ -1,0 +1,43 @@
+"""What tests share: small data with known answers, and the published data where it is."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from penchant.data.interactions import Interactions
+from penchant.data.split import Split, split_none, split_random
+from penchant.data.synthetic import checkerboard, planted
+
+
+@pytest.fixture(scope="session")
+def published() -> Path:
+    """The folder of published data sets, from PENCHANT_DATA; tests that need it are skipped elsewhere."""
+    folder = os.environ.get("PENCHANT_DATA")
+    if not folder or not (Path(folder) / "ml-latest-small").is_dir():
+        pytest.skip("PENCHANT_DATA does not name a folder with ml-latest-small and the other published data sets")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def board() -> Split:
+    return split_none(checkerboard())
+
+
+@pytest.fixture(scope="session")
+def ratings() -> Interactions:
+    """About 3,000 planted ratings of 80 users and 120 items."""
+    return planted(80, 120, 4000, seed=1)
+
+
+@pytest.fixture(scope="session")
+def split(ratings: Interactions) -> Split:
+    return split_random(ratings, 0.2, seed=3)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test touches the cache of the person who runs it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
