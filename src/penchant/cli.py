@@ -367,12 +367,15 @@ def similar(
     model_dir: ModelDir,
     item: Annotated[str, typer.Argument(help="An item's name (in any case) or id.")],
     k: Annotated[int, typer.Option("-k", help="How many items.")] = 10,
+    min_ratings: Annotated[
+        int | None, typer.Option(help="Leave out items with fewer ratings, whose factors are mostly chance. [20]")
+    ] = None,
     module: Module = None,
     json: Json = False,
 ) -> None:
     """Show the items most like one (cosine of factors)."""
     recommender = _load(model_dir, module)
-    found = recommender.similar(item, k)
+    found = recommender.similar(item, k, min_ratings=min_ratings)
     if json:
         terminal.say_json({"item": item, "similar": [vars(one) for one in found]})
     else:

@@ -11,7 +11,7 @@ from penchant.serving.recommender import Recommender
 
 SHOWN_MODEL = "mf"
 USER = 547
-FILM = "Silence of the Lambs, The"
+FILM = "Star Wars: Episode IV"
 
 
 def run_demo(out: Path, seed: int) -> None:

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from penchant.models.base import Floats, Model
 
 
+ENOUGH_RATINGS = 20
+
+
 @dataclass(frozen=True)
 class Ranked:
     """Some items in order.
@@ -32,16 +35,31 @@ def extreme_items(model: Model, k: int) -> tuple[Ranked, Ranked]:
     return Ranked(best, biases[best]), Ranked(worst, biases[worst])
 
 
-def similar_items(model: Model, item_row: int, k: int) -> Ranked:
+def similar_items(
+    model: Model, item_row: int, k: int, counts: NDArray[np.int64], min_ratings: int | None = None
+) -> Ranked:
     """The k items whose factors have the highest cosine with one item's, itself left out.
+
+    Args:
+        counts: how many training ratings each item has, (n_items,).
+        min_ratings: leave out items with fewer. The factors of an item with two ratings say who rated it, not
+            what it is like, and such items would fill every list. None chooses: 20, or as many as leave ten
+            times k items.
 
     Raises:
         UnsupportedError: the model has no item factors.
     """
     similarities = cosines(model.item_factors(), item_row)
-    similarities[item_row] = -np.inf
-    rows = np.argsort(-similarities, kind="stable")[: min(k, len(similarities) - 1)].astype(np.int32)
+    least = _enough_ratings(counts, k) if min_ratings is None else min_ratings
+    candidates = np.flatnonzero((counts >= least) & (np.arange(len(counts)) != item_row))
+    order = np.argsort(-similarities[candidates], kind="stable")[:k]
+    rows = candidates[order].astype(np.int32)
     return Ranked(rows, similarities[rows])
+
+
+def _enough_ratings(counts: NDArray[np.int64], k: int) -> int:
+    wanted = min(10 * k, len(counts))
+    return min(ENOUGH_RATINGS, int(np.partition(counts, len(counts) - wanted)[len(counts) - wanted]))
 
 
 def cosines(factors: Floats, row: int) -> Floats:

@@ -313,6 +313,7 @@ def principal_components(factors: NDArray[np.float32]) -> tuple[Floats, Floats]:
         Positions float64 (n, 2), shares float64 (2,).
     """
     centred = factors.astype(np.float64) - factors.mean(axis=0, dtype=np.float64)
+    centred[np.abs(centred) < 1e-9 * np.abs(factors).max()] = 0  # below what float32 tells apart: rounding of the mean
     values, directions = np.linalg.svd(centred, full_matrices=False)[1:]
     k = min(2, len(values))
     largest = np.take_along_axis(directions[:k], np.abs(directions[:k]).argmax(1, keepdims=True), 1)
@@ -330,7 +331,7 @@ def _areas(counts: NDArray[np.integer[Any]]) -> Floats:
 
 def _note(counts: NDArray[np.integer[Any]], rows: NDArray[np.int64], nameless: int) -> str:
     which = "all" if len(rows) == len(counts) else f"the {len(rows)} most rated of"
-    left_out = f"; {nameless} names found no room" if nameless else ""
+    left_out = f"; {nameless} of the names found no room" if nameless else ""
     spread = f"{counts[rows].min()} to {counts[rows].max()}"
     return f"{which} {len(counts)} items; the larger the dot, the more ratings ({spread}){left_out}"
 

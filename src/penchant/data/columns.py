@@ -19,7 +19,8 @@ ITEM_NAMES = (
     "song", "track", "artist", "joke", "game", "film", "filmid", "title",
 )  # fmt: skip
 RATING_NAMES = (
-    "rating", "ratings", "score", "stars", "star", "starrating", "bookrating", "overall", "userrating", "grade", "value",
+    "rating", "ratings", "score", "stars", "star", "starrating", "bookrating", "overall", "userrating", "grade",
+    "value",
 )  # fmt: skip
 TIME_NAMES = (
     "timestamp", "time", "unixtime", "unixreviewtime", "date", "datetime", "reviewdate", "createdat", "ratedat",
@@ -103,15 +104,6 @@ def check_column(table: Table, column: str) -> str:
             remedy="Give one of these names, spelt exactly so.",
         )
     return column
-
-
-def name_headerless(table: Table) -> Table:
-    """A table without a header gets the names of MovieLens' u.data: user, item, rating, timestamp."""
-    if table.has_header:
-        return table
-    names = [*HEADERLESS, *(f"column {i + 1}" for i in range(len(HEADERLESS), table.frame.width))]
-    renamed = table.frame.rename(dict(zip(table.frame.columns, names, strict=False)))
-    return Table(renamed, table.name, False, table.content, table.dialect)
 
 
 def _listed(table: Table) -> str:

@@ -22,12 +22,16 @@ class TableLayout:
         columns: names of the columns of a file without a header, () when it has one.
         flags: columns of 0 and 1 that together are one column of values joined by "|" ("genres").
         truncate: lines with too many fields are a known fault of the published file; the surplus is dropped.
+        backslash: quotes inside quoted fields are written \\" in the published file.
+        entities: text has HTML entities in the published file ("&amp;").
     """
 
     file: str
     columns: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
     truncate: bool = False
+    backslash: bool = False
+    entities: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,9 +79,9 @@ MOVIELENS_100K = Layout(
 )
 BOOK_CROSSING_DUMP = Layout(
     "Book-Crossing dump",
-    TableLayout("BX-Book-Ratings.csv"),
-    TableLayout("BX-Books.csv", truncate=True),
-    TableLayout("BX-Users.csv"),
+    TableLayout("BX-Book-Ratings.csv", backslash=True),
+    TableLayout("BX-Books.csv", truncate=True, backslash=True, entities=True),
+    TableLayout("BX-Users.csv", backslash=True),
     item_name="Book-Title",
     zero_is_implicit=True,
 )
@@ -105,7 +109,12 @@ def find_layout(folder: Path) -> Layout:
     Raises:
         DataError: none fits; the message says which ratings files were looked for.
     """
-    present = {path.name for path in folder.iterdir() if path.is_file()}
+    try:
+        present = {path.name for path in folder.iterdir() if path.is_file()}
+    except OSError as error:
+        raise DataError(
+            f"The folder cannot be read: {error.strerror or error}.", file=str(folder), remedy="Check the path."
+        ) from error
     for layout in LAYOUTS:
         required = {table.file for table in (layout.ratings, layout.items, layout.users) if table}
         if required <= present:

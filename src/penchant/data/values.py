@@ -9,33 +9,56 @@ from numpy.typing import NDArray
 from penchant.data.tables import Table
 from penchant.errors import DataError
 
-MILLISECONDS_FROM = 100_000_000_000  # as seconds this would be the year 5138
+EXACT_FLOATS_BELOW = 2.0**53  # from here on, neighbouring whole numbers are one float
+# Times as numbers: up to the year 5138 they are seconds; what would be later is milli-, micro- or nanoseconds.
+UNITS = ((1e17, 1_000_000_000), (1e14, 1_000_000), (1e11, 1_000))
+TIMES_BELOW = 2.0**63
+ISO_TIME = (
+    r"^(?<date>\d{4}-\d{2}-\d{2})"
+    r"(?:[T ](?<hour>[01]\d|2[0-3]):(?<minute>[0-5]\d)(?::(?<second>[0-5]\d|60)(?:[.,]\d+)?)?"
+    r"(?: ?(?:Z|UTC|(?<sign>[+-])(?<zone_hour>[01]\d|2[0-3]):?(?<zone_minute>[0-5]\d)?))?)?$"
+)
+
+_MISSING_ID = "Fill it in, or remove the line."
+_BAD_ID = "Give ids as integers or text."
+_BAD_RATING = "Write ratings as numbers with a decimal point, such as 4 or 3.5; remove lines without one."
+_BAD_TIME = (
+    "Give seconds since 1970, or dates such as 2026-11-24 or 2026-11-24T10:00:00; or remove the column, if times"
+    " do not matter."
+)
 
 
 def ids(table: Table, column: str, kind: str) -> pl.Series:
-    """A column of ids as Int64 or String, exactly as given.
+    """A column of ids as Int64 or String, as given; from a text file without the blanks around them.
 
     Text becomes integers only when every value is the usual spelling of one, so that "007" stays text.
+    Integers that do not fit into 64 bits become text.
 
     Raises:
         DataError: a value is missing or empty, or is a fractional number.
     """
-    values = table.frame[column]
-    if values.dtype in (pl.Categorical, pl.Enum):
-        values = values.cast(pl.String)
-    if values.dtype == pl.String:
-        _refuse(values.is_null() | (values == ""), table, column, f"The {kind} is missing.", _MISSING_ID)
-        return _integers_or_text(values)
+    values = ids_or_missing(table, column, kind)
     _refuse(values.is_null(), table, column, f"The {kind} is missing.", _MISSING_ID)
+    return values
+
+
+def ids_or_missing(table: Table, column: str, kind: str) -> pl.Series:
+    """As `ids`, with nulls where an id is missing.
+
+    Raises:
+        DataError: a value is a fractional number, or the column has another type.
+    """
+    values = _without_categories(table.frame[column])
+    if values.dtype == pl.String:
+        return _integers_or_text(values, strip=table.text is not None)
+    if values.dtype == pl.Null:
+        return values.cast(pl.String)
     if values.dtype.is_float():
-        fractional = values.is_nan() | values.is_infinite() | (values != values.round())
-        _refuse(
-            fractional,
-            table,
-            column,
-            f"The {kind} {{}} is not a whole number.",
-            "Give ids as integers or text.",
-        )
+        values = values.fill_nan(None)
+        whole = values.is_finite() & (values == values.round())
+        _refuse(~whole & values.is_not_null(), table, column, f"The {kind} {{}} is not a whole number.", _BAD_ID)
+        inexact = values.abs() >= EXACT_FLOATS_BELOW
+        _refuse(inexact, table, column, f"The {kind} {{}} is too large for a float to hold it exactly.", _BAD_ID)
     elif not values.dtype.is_integer():
         raise DataError(
             f"Ids of type {values.dtype} cannot be used.",
@@ -43,7 +66,8 @@ def ids(table: Table, column: str, kind: str) -> pl.Series:
             column=column,
             remedy="Make them text or integers.",
         )
-    return values.cast(pl.Int64)
+    integers = values.cast(pl.Int64, strict=False)
+    return integers if integers.null_count() == values.null_count() else values.cast(pl.String)
 
 
 def ratings(table: Table, column: str) -> NDArray[np.float32]:
@@ -52,10 +76,13 @@ def ratings(table: Table, column: str) -> NDArray[np.float32]:
     Raises:
         DataError: a value is missing, is text, NaN or infinite.
     """
-    values = table.frame[column]
+    values = _stripped(_without_categories(table.frame[column]))
     _refuse(values.is_null(), table, column, "The rating is missing.", _BAD_RATING)
-    text = values.str.strip_chars() if values.dtype == pl.String else values
-    numbers = text.cast(pl.Float32, strict=False)
+    if not (values.dtype.is_numeric() or values.dtype in (pl.String, pl.Boolean)):
+        raise DataError(
+            f"Ratings of type {values.dtype} cannot be used.", file=table.name, column=column, remedy=_BAD_RATING
+        )
+    numbers = values.cast(pl.Float32, strict=False)
     _refuse(numbers.is_null(), table, column, "The rating {} is not a number.", _BAD_RATING)
     _refuse(~numbers.is_finite(), table, column, "The rating {} is not finite.", _BAD_RATING)
     return numbers.to_numpy().astype(np.float32, copy=False)
@@ -64,75 +91,82 @@ def ratings(table: Table, column: str) -> NDArray[np.float32]:
 def times(table: Table, column: str) -> NDArray[np.int64]:
     """A column of times as int64 (n,) seconds since 1970-01-01 UTC.
 
-    Numbers are seconds, or milliseconds where they would be beyond the year 5138; text is read as ISO
-    dates and times; a time without a zone is taken as UTC.
+    Numbers are seconds; where they would be beyond the year 5138, milli-, micro- or nanoseconds. Text is
+    read as ISO dates and times; a time without a zone is taken as UTC.
 
     Raises:
         DataError: a value is missing or neither a number nor a date.
     """
-    values = table.frame[column]
-    if values.dtype == pl.String:
-        values = _parse_times(values, table, column)
+    values = _stripped(_without_categories(table.frame[column]))
     _refuse(values.is_null(), table, column, "The time is missing.", _BAD_TIME)
+    if values.dtype == pl.String:
+        numbers = values.cast(pl.Float64, strict=False)
+        if numbers.null_count() == len(numbers):
+            return _iso_times(values, table, column)
+        _refuse(numbers.is_null(), table, column, "The time {} is not a number.", _BAD_TIME)
+        values = numbers
     if values.dtype == pl.Date:
         values = values.cast(pl.Datetime("us"))
     if values.dtype == pl.Datetime:
         return values.dt.epoch("s").to_numpy().astype(np.int64, copy=False)
     if not values.dtype.is_numeric():
         raise DataError(
-            f"Times of type {values.dtype} cannot be used.",
-            file=table.name,
-            column=column,
-            remedy=_BAD_TIME,
+            f"Times of type {values.dtype} cannot be used.", file=table.name, column=column, remedy=_BAD_TIME
         )
-    _refuse(~values.cast(pl.Float64).is_finite(), table, column, "The time {} is not finite.", _BAD_TIME)
-    seconds = values.to_numpy().astype(np.int64, copy=False)
-    return seconds // 1000 if len(seconds) and np.abs(seconds).max() >= MILLISECONDS_FROM else seconds
+    sizes = values.cast(pl.Float64).abs()
+    _refuse(~sizes.is_finite(), table, column, "The time {} is not finite.", _BAD_TIME)
+    _refuse(sizes >= TIMES_BELOW, table, column, "The time {} is too large.", _BAD_TIME)
+    largest = float(sizes.to_numpy().max())
+    per_second = next((unit for least, unit in UNITS if largest >= least), 1)
+    return values.cast(pl.Int64).to_numpy() // per_second
 
 
-_MISSING_ID = "Fill it in, or remove the line."
-_BAD_RATING = "Write ratings as numbers with a decimal point, such as 4 or 3.5; remove lines without one."
-_BAD_TIME = "Give seconds since 1970, or dates such as 2026-11-24 or 2026-11-24T10:00:00."
+def _without_categories(values: pl.Series) -> pl.Series:
+    return values.cast(pl.String) if values.dtype in (pl.Categorical, pl.Enum) else values
 
 
-def _integers_or_text(values: pl.Series) -> pl.Series:
+def _stripped(values: pl.Series) -> pl.Series:
+    """Text without the blanks around it, and null where nothing is left; other types as they are."""
+    return _null_if_empty(values.str.strip_chars()) if values.dtype == pl.String else values
+
+
+def _null_if_empty(values: pl.Series) -> pl.Series:
+    empty = values == ""
+    return values.set(empty, None) if empty.any() else values
+
+
+def _integers_or_text(values: pl.Series, *, strip: bool) -> pl.Series:
+    values = _null_if_empty(values)
+    numbers = integers(values)
+    if numbers.null_count() == values.null_count():
+        return numbers
+    if strip:
+        return _integers_or_text(_stripped(values), strip=False)
+    return values.set(values.str.strip_chars() == "", None)  # blanks are no id
+
+
+def integers(values: pl.Series) -> pl.Series:
+    """Text as Int64 where it is the usual spelling of an integer, else null ("007" is not 7)."""
     numbers = values.cast(pl.Int64, strict=False)
-    if numbers.null_count() == 0 and (numbers.cast(pl.String) == values).all():
-        return numbers
-    return values
+    differs = numbers.cast(pl.String) != values
+    return numbers.set(differs, None) if differs.any() else numbers
 
 
-def _parse_times(values: pl.Series, table: Table, column: str) -> pl.Series:
-    stripped = values.str.strip_chars()
-    numbers = stripped.cast(pl.Float64, strict=False)
-    if numbers.null_count() < len(numbers):
-        _refuse(numbers.is_null(), table, column, "The time {} is not a number.", _BAD_TIME)
-        return numbers
-    for parse in (
-        lambda: stripped.str.to_datetime(strict=False, time_unit="us", time_zone="UTC"),
-        lambda: stripped.str.to_datetime(strict=False, time_unit="us"),
-        lambda: stripped.str.to_date(strict=False),
-    ):
-        try:
-            parsed = parse()
-        except pl.exceptions.PolarsError:
-            continue
-        if parsed.null_count() < len(parsed):
-            _refuse(parsed.is_null(), table, column, "The time {} is not a date.", _BAD_TIME)
-            return parsed
-    _refuse(
-        stripped.is_not_null(),
-        table,
-        column,
-        "The time {} is neither a number nor a date.",
-        _BAD_TIME,
+def _iso_times(values: pl.Series, table: Table, column: str) -> NDArray[np.int64]:
+    parts = values.str.extract_groups(ISO_TIME).struct.unnest()
+    dates = parts["date"].str.to_date("%Y-%m-%d", strict=False)
+    _refuse(dates.is_null(), table, column, "The time {} is neither a number nor an ISO date.", _BAD_TIME)
+    hours, minutes, seconds, zone_hours, zone_minutes = (
+        parts[part].cast(pl.Int64).fill_null(0) for part in ("hour", "minute", "second", "zone_hour", "zone_minute")
     )
-    return numbers
+    zone = (zone_hours * 60 + zone_minutes) * pl.select(pl.when(parts["sign"] == "-").then(-1).otherwise(1)).to_series()
+    epoch = dates.cast(pl.Int64) * 86_400 + hours * 3_600 + (minutes - zone) * 60 + seconds
+    return epoch.to_numpy().astype(np.int64, copy=False)
 
 
 def _refuse(bad: pl.Series, table: Table, column: str, problem: str, remedy: str) -> None:
     """Raise for the first row that is bad, with its value and its line."""
-    bad = bad.fill_null(True)
+    bad = bad.fill_null(False)
     count = int(bad.sum())
     if not count:
         return

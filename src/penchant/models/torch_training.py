@@ -129,12 +129,13 @@ class MlpTrainer(_Trainer):
     def _layers(self, mean: float) -> torch.nn.Sequential:
         settings, nn = self.settings, torch.nn
         width = self.users.shape[1] + self.items.shape[1]
-        layers: list[torch.nn.Module] = [nn.Dropout(settings.embedding_dropout)]
+        noise = numpy_generator(self.seed, "dropout")
+        layers: list[torch.nn.Module] = [Dropout(settings.embedding_dropout, noise)]
         for wider in settings.layers:
             layers += [nn.Linear(width, wider), nn.ReLU()]
             if settings.batch_normalisation:
                 layers.append(nn.BatchNorm1d(wider))
-            layers.append(nn.Dropout(settings.dropout))
+            layers.append(Dropout(settings.dropout, noise))
             width = wider
         last = nn.Linear(width, 1)
         torch.nn.init.constant_(last.bias, self.squash.inverse(mean))
@@ -201,6 +202,27 @@ class MlpTrainer(_Trainer):
         """Take back a copy."""
         self.users, self.items = state[0].clone(), state[1].clone()
         self.network.load_state_dict(state[2])
+
+
+class Dropout(torch.nn.Module):
+    """Leaves out each number with a probability (in steps of 1/256) and scales the others up.
+
+    One random byte a number: torch's own dropout draws a float for each and was measured to take a third of
+    the whole training.
+    """
+
+    def __init__(self, probability: float, generator: np.random.Generator) -> None:
+        super().__init__()
+        self.left_out = round(256 * probability)
+        self.generator = generator
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The same shape as x."""
+        if not self.training or not self.left_out:
+            return x
+        noise = torch.frombuffer(bytearray(self.generator.bytes(x.numel())), dtype=torch.uint8)
+        kept = (noise >= self.left_out).to(x.dtype).mul_(256 / (256 - self.left_out))
+        return x * kept.reshape(x.shape).to(x.device)
 
 
 class OwnTrainer(_Trainer):

@@ -260,14 +260,18 @@ class Recommender:
         best, worst = extreme_items(self.model, k)
         return self._named(best), self._named(worst)
 
-    def similar(self, item: Id | str, k: int = 10) -> list[Named]:
+    def similar(self, item: Id | str, k: int = 10, *, min_ratings: int | None = None) -> list[Named]:
         """The items whose factors point the same way (cosine) as those of one item, given by id or name.
+
+        Args:
+            min_ratings: leave out items with fewer training ratings, whose factors are mostly chance; by default
+                20, or fewer in a small table.
 
         Raises:
             UnknownIdError: no item has this id or name; the nearest names are suggested.
             InputError: several items have this name; their ids are listed.
         """
-        return self._named(similar_items(self.model, self.find_item(item), k))
+        return self._named(similar_items(self.model, self.find_item(item), k, self.item_counts, min_ratings))
 
     def find_item(self, wanted: Id | str) -> int:
         """The row of an item by its name (without case) or its id.
