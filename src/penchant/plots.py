@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression
 
 from penchant.errors import InputError, MissingExtraError
 from penchant.models.fitting import FitLog
@@ -29,7 +27,6 @@ try:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.collections import LineCollection
     from matplotlib.figure import Figure
-    from matplotlib.patheffects import withStroke
     from matplotlib.ticker import MaxNLocator
 except ImportError as error:
     raise MissingExtraError("Drawing", extra="plot") from error
@@ -48,25 +45,11 @@ STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": GREY,
-    "xtick.color": GREY,
-    "ytick.color": GREY,
-    "xtick.labelcolor": "black",
-    "ytick.labelcolor": "black",
     "figure.dpi": 150,
     "svg.hashsalt": "penchant",
 }
 # Asked in this order, where installed, for letters that matplotlib's own font lacks.
-OTHER_FONTS = (
-    "Noto Sans",
-    "Noto Sans CJK JP",
-    "Hiragino Sans",
-    "Yu Gothic",
-    "Microsoft YaHei",
-    "Malgun Gothic",
-    "Noto Sans Arabic",
-    "Noto Sans Devanagari",
-    "Arial Unicode MS",
-)
+OTHER_FONTS = ("Noto Sans", "Noto Sans CJK JP", "Hiragino Sans", "Yu Gothic", "Microsoft YaHei", "Arial Unicode MS")
 METADATA = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
 LONGEST_NAME = 32  # characters
@@ -116,7 +99,8 @@ class _Curve:
 
     @property
     def label(self) -> str:
-        return f"{self.name} {self.losses[self.kept]:.3f}"
+        where = "" if self.kept == self.end[0] else f" at epoch {self.kept}"
+        return f"{self.name} {self.losses[self.kept]:.3f}{where}"
 
     @property
     def end(self) -> tuple[int, float]:
@@ -175,13 +159,9 @@ def _draw_several(figure: Figure, logs: Sequence[FitLog]) -> None:
 
 def _names(logs: Sequence[FitLog]) -> list[str]:
     """The models' names, numbered where one comes more than once."""
-    times, seen = Counter(log.model for log in logs), Counter[str]()
-    names = []
-    for log in logs:
-        seen[log.model] += 1
-        number = f" #{seen[log.model]}" if times[log.model] > 1 else ""
-        names.append(_shorten(log.model, LONGEST_NAME // 2) + number)
-    return names
+    models = [log.model for log in logs]
+    numbers = [f" #{models[: i + 1].count(model)}" if models.count(model) > 1 else "" for i, model in enumerate(models)]
+    return [_shorten(model, LONGEST_NAME // 2) + number for model, number in zip(models, numbers, strict=True)]
 
 
 def _train_losses(log: FitLog) -> Floats:
@@ -224,25 +204,17 @@ def _label_ends(axes: Any, curves: list[_Curve]) -> None:
     wanted = axes.transAxes.inverted().transform(axes.transData.transform(np.reshape(ends, (-1, 2))))[:, 1]
     width, height = axes.bbox.size * 72 / axes.figure.dpi
     for curve, end, place in zip(curves, ends, _spread(wanted, LINE_HEIGHT / height), strict=True):
-        axes.annotate(
-            curve.label,
-            end,
-            (1 + 16 / width, place),
-            textcoords="axes fraction",
-            va="center",
-            fontsize=9,
-            color=curve.colour,
-            parse_math=False,
-            arrowprops={"arrowstyle": "-", "color": curve.colour, "linewidth": 0.6, "alpha": 0.6, "relpos": (0, 0.5)},
-            annotation_clip=False,
-        )
+        leader = {"arrowstyle": "-", "color": curve.colour, "linewidth": 0.6, "alpha": 0.6, "relpos": (0, 0.5)}
+        look = {"va": "center", "fontsize": 9, "color": curve.colour, "parse_math": False}
+        axes.annotate(curve.label, end, (1 + 16 / width, place), "data", "axes fraction", leader, False, **look)
 
 
 def _spread(heights: Floats, gap: float) -> Floats:
-    """Heights moved as little as possible until they are `gap` apart, and within 0 to 1 if there is room."""
+    """Heights moved until they are `gap` apart, crowds up and down alike, and within 0 to 1 if there is room."""
     order = np.argsort(heights, kind="stable")
     steps = gap * np.arange(len(heights))
-    bases = isotonic_regression(heights[order] - steps).x if len(heights) else heights
+    bases = heights[order] - steps  # in order and `gap` apart as soon as these do not fall
+    bases = (np.maximum.accumulate(bases) + np.minimum.accumulate(bases[::-1])[::-1]) / 2
     spread = np.empty_like(heights)
     spread[order] = np.clip(bases, 0, max(0.0, 1 - gap * (len(heights) - 1))) + steps
     return spread
@@ -277,17 +249,23 @@ def map_figure(
         FigureCanvasAgg(figure)
         figure.subplots_adjust(left=0.08, right=0.98, bottom=0.07, top=0.9)
         axes = figure.subplots()
+        axes.set_title(_shorten(title, LONGEST_TITLE), parse_math=False, pad=24)
         axes.set_xlabel(f"first principal component ({100 * shares[0]:.0f} % of the variance)")
         axes.set_ylabel(f"second principal component ({100 * shares[1]:.0f} % of the variance)")
-        areas = _areas(counts[rows])
-        axes.scatter(positions[rows, 0], positions[rows, 1], s=areas, color=PALETTE[0], alpha=0.75, linewidths=0)
-        axes.margins(0.15, 0.06)
-        axes.autoscale_view()  # now, as the names are placed by where the dots are on the paper
-        written = _write_names(axes, positions[rows], [_shorten(names[row], LONGEST_NAME) for row in rows], areas)
-        axes.set_title(_shorten(title, LONGEST_TITLE), parse_math=False, pad=24)
-        note = _note(counts, rows, len(rows) - written)
-        axes.annotate(note, (0, 1), (0, 8), "axes fraction", "offset points", color=GREY, fontsize=9)
+        _draw_items(axes, positions[rows], [names[row] for row in rows], counts[rows], len(counts))
     return figure
+
+
+def _draw_items(axes: Any, positions: Floats, names: list[str], counts: NDArray[np.integer[Any]], total: int) -> None:
+    areas = SMALLEST_DOT + (LARGEST_DOT - SMALLEST_DOT) * counts / max(int(counts.max()), 1)
+    axes.scatter(positions[:, 0], positions[:, 1], s=areas, color=PALETTE[0], alpha=0.75, linewidths=0)
+    axes.margins(0.15, 0.06)
+    axes.autoscale_view()  # now, as the names are placed by where the dots are on the paper
+    left_out = len(names) - _write_names(axes, positions, [_shorten(name, LONGEST_NAME) for name in names], areas)
+    which = "all" if len(names) == total else f"the {len(names)} most rated of"
+    note = f"{which} {total} items; the larger the dot, the more ratings ({counts.min()} to {counts.max()})"
+    note += f"; {left_out} of the names found no room" if left_out else ""
+    axes.annotate(note, (0, 1), (0, 8), "axes fraction", "offset points", color=GREY, fontsize=9)
 
 
 def _check_items(
@@ -325,21 +303,10 @@ def principal_components(factors: NDArray[np.float32]) -> tuple[Floats, Floats]:
     return positions, shares
 
 
-def _areas(counts: NDArray[np.integer[Any]]) -> Floats:
-    return SMALLEST_DOT + (LARGEST_DOT - SMALLEST_DOT) * counts / max(int(counts.max()), 1)
-
-
-def _note(counts: NDArray[np.integer[Any]], rows: NDArray[np.int64], nameless: int) -> str:
-    which = "all" if len(rows) == len(counts) else f"the {len(rows)} most rated of"
-    left_out = f"; {nameless} of the names found no room" if nameless else ""
-    spread = f"{counts[rows].min()} to {counts[rows].max()}"
-    return f"{which} {len(counts)} items; the larger the dot, the more ratings ({spread}){left_out}"
-
-
 def _write_names(axes: Any, positions: Floats, names: list[str], areas: Floats) -> int:
     """Write the names where there is room, with thin lines to their dots, and return how many there was room for."""
-    halo = [withStroke(linewidth=2, foreground="white")]  # a line below a name must not strike it through
-    look = {"fontsize": 9, "ha": "center", "va": "center", "parse_math": False, "path_effects": halo}
+    paper = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # so that no line strikes a name through
+    look = {"fontsize": 9, "ha": "center", "va": "center", "parse_math": False, "bbox": paper}
     texts = [axes.text(0, 0, name, **look) for name in names]
     point = 72 / axes.figure.dpi  # of a pixel
     renderer = axes.figure.canvas.get_renderer()
@@ -354,7 +321,8 @@ def _write_names(axes: Any, positions: Floats, names: list[str], areas: Floats) 
         text.set_position(centre)
         if not fit:
             text.remove()
-    leaders = np.stack([dots, places.tips], axis=1)[fits & (places.gaps() > SHORTEST_LEADER)]
+    gaps = np.linalg.norm(places.tips - dots, axis=1) - places.radii
+    leaders = np.stack([dots, places.tips], axis=1)[fits & (gaps > SHORTEST_LEADER)]
     lines = to_data(leaders.reshape(-1, 2) / point).reshape(-1, 2, 2)
     axes.add_collection(LineCollection(lines, colors=GREY, linewidths=0.5, alpha=0.7, zorder=1), autolim=False)
     return int(fits.sum())
@@ -378,12 +346,15 @@ class _Places:
         """Find a place for every name, beginning in the middle, where there is the least choice."""
         order = np.argsort(np.linalg.norm(self.dots - self.dots.mean(axis=0), axis=1), kind="stable")
         for _ in range(PASSES):
+            before = self.centres.copy()
             for i in order:
                 self.centres[i] = self.tips[i] = np.nan
                 centres, tips, costs = self._offers(i)
                 costs = costs + self._faults_of_name(i, centres) + self._faults_of_leader(i, tips)
                 best = int(np.argmin(costs))
                 self.centres[i], self.tips[i] = centres[best], tips[best]
+            if np.array_equal(before, self.centres):
+                break
 
     def apart(self) -> Flags:
         """Which names to write, (n,): those that touch none of the ones before them that are written."""
@@ -392,18 +363,12 @@ class _Places:
             written[i] = not _overlap(self.centres[i], self.halves[i], self.centres, self.halves)[written].any()
         return written
 
-    def gaps(self) -> Floats:
-        """How far each name is from the edge of its dot, (n,)."""
-        gaps: Floats = np.linalg.norm(self.tips - self.dots, axis=1) - self.radii
-        return gaps
-
     def _offers(self, i: int) -> tuple[Floats, Floats, Floats]:
         """Possible centres (m, 2) of a name, tips (m, 2) of its leader, and their distances (m,)."""
-        angles = 2 * np.pi * np.arange(DIRECTIONS) / DIRECTIONS
+        angles = np.tile(2 * np.pi * np.arange(DIRECTIONS) / DIRECTIONS, len(DISTANCES))
         rays = np.stack([np.cos(angles), np.sin(angles)], axis=1)
         corners = rays / np.abs(rays).max(axis=1, keepdims=True)  # on the square around the circle
         distances = np.repeat(DISTANCES, DIRECTIONS)
-        rays, corners = np.tile(rays, (len(DISTANCES), 1)), np.tile(corners, (len(DISTANCES), 1))
         tips = self.dots[i] + rays * (self.radii[i] + distances)[:, None]
         return tips + corners * self.halves[i], tips, distances
 

@@ -21,7 +21,6 @@ from urllib.parse import urlsplit
 
 import platformdirs
 import polars as pl
-from filelock import FileLock
 
 from penchant.data.downloads import Progress, check_md5, digest, download, unpack
 from penchant.data.jester import convert_jester, import_calamine
@@ -210,6 +209,8 @@ def _is_occupied(folder: Path) -> bool:
 @contextmanager
 def _alone_in(root: Path) -> Iterator[None]:
     """One process at a time fills the data folder; the system ends the hold of one that was killed."""
+    from filelock import FileLock
+
     lock = FileLock(root / LOCK_FILE)
     with suppress(OSError, NotImplementedError):  # some file systems cannot: then two at once may disturb each other
         lock.acquire()

@@ -72,6 +72,8 @@ class Interactions:
         _check_range(self.item_rows, len(self.items), "item_rows")
         if not np.isfinite(self.ratings).all():
             raise DataError("A rating is not a finite number.")
+        if self.item_names is not None and len(self.item_names) != len(self.items):
+            raise DataError(f"There are {len(self.item_names)} item names for {len(self.items)} items.")
         for table, vocabulary in ((self.item_table, self.items), (self.user_table, self.users)):
             if table is not None and table.height != len(vocabulary):
                 raise DataError(f"The {vocabulary.kind} table has {table.height} rows for {len(vocabulary)}.")

@@ -22,7 +22,7 @@ class TableLayout:
         columns: names of the columns of a file without a header, () when it has one.
         flags: columns of 0 and 1 that together are one column of values joined by "|" ("genres").
         truncate: lines with too many fields are a known fault of the published file; the surplus is dropped.
-        backslash: quotes inside quoted fields are written \\" in the published file.
+        backslash: quotes inside quoted fields have a backslash before them in the published file.
         entities: text has HTML entities in the published file ("&amp;").
     """
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -13,11 +14,13 @@ from numpy.typing import NDArray
 from penchant.data import columns as naming
 from penchant.data import values
 from penchant.data.interactions import Interactions
+from penchant.data.items import Described, align, column_as_item, key, name_from_ratings, names_to_show
 from penchant.data.layouts import Layout, TableLayout, find_layout
-from penchant.data.tables import Table, from_frame, is_frame, read_table
+from penchant.data.tables import Table, from_frame, is_frame, read_table, simplify
 from penchant.data.vocabulary import Vocabulary
 from penchant.errors import DataError, SettingError
 
+ENTITIES = {"&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'"}
 Duplicates = Literal["last", "first", "mean", "error"]
 
 
@@ -55,22 +58,18 @@ def read_ratings(
             f"duplicates is {duplicates!r}.",
             remedy=f"Give one of: {', '.join(get_args(Duplicates))}.",
         )
-    tables = _open(source, items, users)
-    item_in_ratings = item if item is None or item in tables.ratings.frame.columns else None
-    if item is not None and item_in_ratings is None and tables.items is None:
-        naming.check_column(tables.ratings, item)
-    found = naming.find_columns(tables.ratings, user=user, item=item_in_ratings, rating=rating, time=time)
-    user_ids = values.ids(tables.ratings, found.user, "user")
-    item_ids = values.ids(tables.ratings, found.item, "item")
-    scores = values.ratings(tables.ratings, found.rating)
-    times = values.times(tables.ratings, found.time) if found.time else None
-    kept, dropped = _explicit(scores, tables.zero_is_implicit)
-
-    described = _describe_items(tables, item_ids, item, item_in_ratings, item_name, found)
-    interactions = _assemble(tables, user_ids, described, scores, times, kept)
-    notes = [*tables.notes, *dropped, *described.notes]
-    interactions, merged = _merge_duplicates(interactions, duplicates, tables.ratings)
-    return _check_enough(_with_notes(interactions, (*notes, *merged)), tables.ratings.name)
+    tables = _open(source, items, users, tuple(name for name in (user, item, rating, time) if name))
+    column_of_items = item if item is not None and item not in tables.ratings.frame.columns else None
+    if column_of_items and tables.items is None:
+        naming.check_column(tables.ratings, column_of_items)
+    in_ratings = None if column_of_items else item
+    found = naming.find_columns(tables.ratings, user=user, item=in_ratings, rating=rating, time=time)
+    given, left_out = _given(tables, found)
+    described = _describe(tables, given, found.item, column_of_items, item_name)
+    interactions = _assemble(tables, found.user, given, described)
+    interactions, merged = _merge_duplicates(interactions, duplicates, given)
+    notes = (*tables.notes, *left_out, *described.notes, *interactions.notes, *merged)
+    return _check_enough(replace(interactions, notes=notes), tables.ratings.name)
 
 
 @dataclass(frozen=True)
@@ -78,93 +77,111 @@ class _Tables:
     """The opened tables of one source."""
 
     ratings: Table
-    items: Table | None
-    users: Table | None
-    item_name: str | None
-    zero_is_implicit: bool
-    notes: tuple[str, ...]
     source: str
+    items: Table | None = None
+    users: Table | None = None
+    item_name: str | None = None
+    zero_is_implicit: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class _Described:
-    """The item id of every rating, and the items' names and table by id."""
+class _Given:
+    """The columns of a ratings table; `rows` are their rows in it where not all are taken."""
 
-    ids: pl.Series
-    table: pl.DataFrame | None  # first column "item id"
-    name_column: str | None
-    notes: tuple[str, ...]
+    table: Table
+    user_ids: pl.Series
+    item_ids: pl.Series
+    ratings: NDArray[np.float32]
+    times: NDArray[np.int64] | None
+    rows: NDArray[np.int64] | None = None
+
+    def line_of(self, position: int) -> int:
+        return self.table.line_of(position if self.rows is None else int(self.rows[position]))
 
 
 # --- opening ----------------------------------------------------------------------------------------
 
 
-def open_table(source: Any, *, known: frozenset[str] = naming.KNOWN_NAMES) -> Table:
-    """A path or frame as a Table; a file without a header gets u.data's names."""
+def open_table(source: Any, *, known: frozenset[str] = naming.KNOWN_NAMES, allow_short: bool = False) -> Table:
+    """A path or frame as a Table; a file without a header gets u.data's names: user, item, rating, timestamp.
+
+    Raises:
+        DataError: it cannot be read; file, line and remedy are named.
+    """
     if is_frame(source):
         return from_frame(source)
+    if not isinstance(source, str | os.PathLike):
+        raise DataError(
+            f"A {type(source).__name__} is not a table.",
+            remedy="Give a path, or a pandas, polars or Arrow frame.",
+        )
     path = Path(source)
-    return naming.name_headerless(read_table(path, str(path), known_names=known))
+    return read_table(path, str(path), headerless=naming.HEADERLESS, known_names=known, allow_short=allow_short)
 
 
-def _open(source: Any, items: Any, users: Any) -> _Tables:
-    if is_frame(source):
-        tables = _Tables(from_frame(source), None, None, None, False, (), "a frame")
-    else:
-        tables = _open_path(_resolve(source))
+def _open(source: Any, items: Any, users: Any, named: tuple[str, ...]) -> _Tables:
+    """Open all that was given; `named` are the caller's names of columns, by which a header is known."""
+    known = naming.KNOWN_NAMES | {simplify(name) for name in named}
+    tables = _Tables(from_frame(source), "a frame") if is_frame(source) else _open_path(_resolve(source), known)
     if items is not None:
-        tables = replace(tables, items=open_table(items))
+        tables = replace(tables, items=open_table(items, known=known | set(naming.NAME_NAMES), allow_short=True))
     if users is not None:
-        tables = replace(tables, users=open_table(users))
+        tables = replace(tables, users=open_table(users, known=known, allow_short=True))
     return tables
 
 
 def _resolve(source: Any) -> Path:
     """A path as given, or the folder of a data set by its name."""
-    if not isinstance(source, str | Path):
+    if not isinstance(source, str | os.PathLike):
         raise DataError(
             f"A {type(source).__name__} is not a table.",
             remedy="Give a path, the name of a data set, or a pandas, polars or Arrow frame.",
         )
     path = Path(source)
-    if path.exists():
+    if os.path.lexists(path):
         return path
     from penchant.data.datasets import DATASETS, locate
 
     if str(source) in DATASETS:
         return locate(str(source))
-    names = ", ".join(DATASETS)
     raise DataError(
         "There is no such file or folder, and no data set of that name.",
         file=str(source),
-        remedy=f"Check the path, or give one of the data sets: {names}.",
+        remedy=f"Check the path, or give one of the data sets: {', '.join(DATASETS)}.",
     )
 
 
-def _open_path(path: Path) -> _Tables:
+def _open_path(path: Path, known: frozenset[str]) -> _Tables:
     if not path.is_dir():
-        return _Tables(open_table(path), None, None, None, False, (), str(path))
+        return _Tables(open_table(path, known=known), str(path))
     layout = find_layout(path)
+    ratings = _open_layout(path, layout.ratings, allow_short=False)
     return _Tables(
-        ratings=_open_layout(path, layout.ratings),
+        ratings=ratings,
         items=_open_layout(path, layout.items) if layout.items else None,
         users=_open_layout(path, layout.users) if layout.users else None,
         item_name=layout.item_name,
         zero_is_implicit=layout.zero_is_implicit,
-        notes=_known_faults(layout),
+        notes=(*_other_number(path, layout, ratings.frame.height), *_known_faults(layout)),
         source=str(path),
     )
 
 
-def _open_layout(folder: Path, layout: TableLayout) -> Table:
+def _open_layout(folder: Path, layout: TableLayout, *, allow_short: bool = True) -> Table:
     path = folder / layout.file
     table = read_table(
         path,
         str(path),
         columns=layout.columns or None,
         truncate=layout.truncate,
+        backslash=layout.backslash,
         known_names=naming.KNOWN_NAMES,
+        allow_short=allow_short,
     )
+    if layout.entities:
+        text = pl.col(pl.String).str.replace_many(list(ENTITIES), list(ENTITIES.values()))
+        table = replace(table, frame=table.frame.with_columns(text))
     return _join_flags(table, layout.flags) if layout.flags else table
 
 
@@ -172,8 +189,7 @@ def _join_flags(table: Table, flags: tuple[str, ...]) -> Table:
     """Columns of 0 and 1 as one column "genres" of their names joined by '|'."""
     marked = [pl.when(pl.col(flag) == "1").then(pl.lit(flag)) for flag in flags]
     joined = pl.concat_str(marked, separator="|", ignore_nulls=True).alias("genres")
-    frame = table.frame.with_columns(joined).drop(flags)
-    return Table(frame, table.name, table.has_header, table.content, table.dialect)
+    return replace(table, frame=table.frame.with_columns(joined).drop(flags))
 
 
 def _known_faults(layout: Layout) -> tuple[str, ...]:
@@ -181,169 +197,113 @@ def _known_faults(layout: Layout) -> tuple[str, ...]:
     return tuple(f"{file} is published with some lines too long; surplus fields are dropped." for file in faulty)
 
 
-# --- items ------------------------------------------------------------------------------------------
+def _other_number(folder: Path, layout: Layout, n_ratings: int) -> tuple[str, ...]:
+    """A note when a folder is called as a data set, laid out as it, and has another number of ratings."""
+    from penchant.data.datasets import DATASETS
 
-
-def _describe_items(
-    tables: _Tables,
-    item_ids: pl.Series,
-    item: str | None,
-    item_in_ratings: str | None,
-    item_name: str | None,
-    found: naming.Columns,
-) -> _Described:
-    if tables.items is None:
-        return _name_from_ratings(tables.ratings, item_ids, item_name)
-    table = _keyed(tables.items, item_in_ratings or found.item, item_ids, "item", naming.ITEM_NAMES)
-    name_column = item_name or tables.item_name or naming.find_column(tables.items, naming.NAME_NAMES)
-    if name_column is not None:
-        naming.check_column(tables.items, name_column)
-    if item is not None and item_in_ratings is None:
-        return _column_as_item(tables, item_ids, table, naming.check_column(tables.items, item), name_column)
-    return _Described(item_ids, table, name_column, ())
-
-
-def _keyed(table: Table, key: str, ids: pl.Series, kind: str, names: tuple[str, ...]) -> pl.DataFrame:
-    """An items or users table with a first column "item id" of the type that the ratings' ids have.
-
-    The table's id is the column called as in the ratings, else the column of a usual name whose values
-    occur most often in the ratings: a table of books has an ISBN and a number, and only one is meant.
-    """
-    candidates = [key] if key in table.frame.columns else naming.find_columns_named(table, names)
-    if not candidates:
-        naming.require_column(table, kind, names, f"--{kind}")
-    wanted = ids.unique()
-    keys = [values.ids(table, column, kind).cast(ids.dtype, strict=False) for column in candidates]
-    matches = [int(own.is_in(wanted.implode()).sum()) for own in keys]
-    best = int(np.argmax(matches))
-    if not matches[best]:
-        raise DataError(
-            f"None of its {kind}s occurs in the ratings (looked at: {', '.join(candidates)}).",
-            file=table.name,
-            remedy=f"Check that both tables use the same {kind} ids; those of the ratings begin {wanted.sort()[0]!r}.",
-        )
-    keyed = table.frame.with_columns(keys[best].alias(f"{kind} id"))
-    keyed = keyed.select(f"{kind} id", pl.exclude(f"{kind} id")).filter(pl.col(f"{kind} id").is_not_null())
-    return keyed.unique(f"{kind} id", keep="first", maintain_order=True)
-
-
-def _column_as_item(
-    tables: _Tables, item_ids: pl.Series, table: pl.DataFrame, column: str, name_column: str | None
-) -> _Described:
-    """A column of the items table becomes the item: two films of one title are one item then."""
-    assert tables.items is not None
-    joined = pl.DataFrame({"item id": item_ids}).join(
-        table.select("item id", pl.col(column).cast(pl.String).alias("new id")),
-        on="item id",
-        how="left",
-        maintain_order="left",
-    )
-    missing = joined["new id"].is_null()
-    if missing.any():
-        row = int(missing.arg_true()[0])
-        raise DataError(
-            f"Item {item_ids[row]!r} has no '{column}' in {tables.items.name} ({int(missing.sum()):,} ratings are so).",
-            file=tables.ratings.name,
-            line=tables.ratings.line_of(row),
-            remedy=f"Complete the items table, or leave the item as it is and show the column: --item-name {column}.",
-        )
-    merged = table.filter(pl.col("item id").is_in(item_ids.unique().implode()))
-    renamed = merged.with_columns(pl.col(column).cast(pl.String).alias("item id"))
-    distinct = renamed.unique("item id", keep="first", maintain_order=True)
-    lost = renamed.height - distinct.height
-    notes = (f"{lost:,} items share their '{column}' with another and are one item now.",) if lost else ()
-    shown = column if name_column is None else name_column
-    return _Described(joined["new id"], distinct, shown, notes)
-
-
-def _name_from_ratings(ratings: Table, item_ids: pl.Series, item_name: str | None) -> _Described:
-    """Without an items table, a title may stand in the ratings table itself."""
-    column = item_name or naming.find_column(ratings, naming.NAME_NAMES)
-    if column is None:
-        return _Described(item_ids, None, None, ())
-    naming.check_column(ratings, column)
-    table = pl.DataFrame({"item id": item_ids, column: ratings.frame[column]})
-    return _Described(item_ids, table.unique("item id", keep="first", maintain_order=True), column, ())
+    name = folder.resolve().name
+    for spec in DATASETS.values():
+        is_meant = layout == spec.layout and name in (spec.name, PurePath(spec.folder).name)
+        if is_meant and spec.n_ratings not in (None, n_ratings):
+            return (f"This copy of {spec.title} has {n_ratings:,} ratings; its publisher's has {spec.n_ratings:,}.",)
+    return ()
 
 
 # --- assembling -------------------------------------------------------------------------------------
 
 
-def _explicit(scores: NDArray[np.float32], zero_is_implicit: bool) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:
-    """Positions of the lines that are ratings, None for all."""
-    if not zero_is_implicit or not (scores == 0).any():
-        return None, ()
-    kept = np.flatnonzero(scores != 0)
-    return kept, (f"{len(scores) - len(kept):,} lines with a rating of 0 (implicit feedback) are left out.",)
+def _given(tables: _Tables, found: naming.Columns) -> tuple[_Given, tuple[str, ...]]:
+    """The columns of the ratings table, without lines that are no ratings, and a note on these."""
+    table = tables.ratings
+    given = _Given(
+        table=table,
+        user_ids=values.ids(table, found.user, "user"),
+        item_ids=values.ids(table, found.item, "item"),
+        ratings=values.ratings(table, found.rating),
+        times=values.times(table, found.time) if found.time else None,
+    )
+    if not tables.zero_is_implicit or not (given.ratings == 0).any():
+        return given, ()
+    rows = np.flatnonzero(given.ratings != 0)
+    explicit = _Given(
+        table=table,
+        user_ids=given.user_ids.gather(rows),
+        item_ids=given.item_ids.gather(rows),
+        ratings=given.ratings[rows],
+        times=None if given.times is None else given.times[rows],
+        rows=rows,
+    )
+    n_implicit = table.frame.height - len(rows)
+    return explicit, (f"{n_implicit:,} lines with a rating of 0 (implicit feedback) are left out.",)
 
 
-def _assemble(
-    tables: _Tables,
-    user_ids: pl.Series,
-    described: _Described,
-    scores: NDArray[np.float32],
-    times: NDArray[np.int64] | None,
-    kept: NDArray[np.int64] | None,
-) -> Interactions:
-    item_ids = described.ids
-    if kept is not None:
-        user_ids, item_ids, scores = user_ids.gather(kept), item_ids.gather(kept), scores[kept]
-        times = None if times is None else times[kept]
-    users = Vocabulary.from_ids(user_ids, "user")
-    items = Vocabulary.from_ids(item_ids, "item")
-    names, item_table, nameless = _align_items(items, described)
+def _describe(
+    tables: _Tables, given: _Given, key_name: str, column_of_items: str | None, item_name: str | None
+) -> Described:
+    if tables.items is None:
+        return name_from_ratings(tables.ratings, given.item_ids, item_name, given.rows)
+    table, notes = key(tables.items, key_name, given.item_ids, "item", naming.ITEM_NAMES, column_of_items)
+    name_column = item_name or tables.item_name or naming.find_column(tables.items, naming.NAME_NAMES)
+    if name_column is not None:
+        naming.check_column(tables.items, name_column)
+    if column_of_items is None:
+        return Described(given.item_ids, table, name_column, notes)
+    described = column_as_item(table, given.item_ids, column_of_items)
+    missing = described.ids.is_null()
+    if missing.any():
+        position = int(missing.arg_true()[0])
+        raise DataError(
+            f"Item {given.item_ids[position]!r} has no '{column_of_items}' in {tables.items.name}"
+            f" ({int(missing.sum()):,} ratings are so).",
+            file=tables.ratings.name,
+            line=given.line_of(position),
+            column=key_name,
+            remedy="Complete the items table, or leave the item as it is and show the column:"
+            f" --item-name {column_of_items}.",
+        )
+    return replace(described, name_column=name_column or column_of_items, notes=(*notes, *described.notes))
+
+
+def _assemble(tables: _Tables, user_column: str, given: _Given, described: Described) -> Interactions:
+    users = Vocabulary.from_ids(given.user_ids, "user")
+    items = Vocabulary.from_ids(described.ids, "item")
+    item_table = None if described.table is None else align(items, described.table)
+    item_names: pl.Series | None = None
+    notes: tuple[str, ...] = ()
+    if item_table is not None and described.name_column is not None:
+        shown_in = tables.ratings if tables.items is None else tables.items
+        item_names, notes = names_to_show(items, item_table[described.name_column], shown_in.name)
     user_table = None
     if tables.users is not None:
-        keyed = _keyed(tables.users, "", user_ids, "user", naming.USER_NAMES)
-        user_table = _align(users, keyed, "user id").drop("user id")
+        keyed, user_notes = key(tables.users, user_column, given.user_ids, "user", naming.USER_NAMES)
+        user_table, notes = align(users, keyed), (*notes, *user_notes)
     return Interactions(
         users=users,
         items=items,
-        user_rows=users.rows(user_ids),
-        item_rows=items.rows(item_ids),
-        ratings=scores,
-        times=times,
-        item_names=names,
+        user_rows=users.rows(given.user_ids),
+        item_rows=items.rows(described.ids),
+        ratings=given.ratings,
+        times=given.times,
+        item_names=item_names,
         item_table=item_table,
         user_table=user_table,
         source=tables.source,
-        notes=nameless,
+        notes=notes,
     )
 
 
-def _align_items(
-    items: Vocabulary, described: _Described
-) -> tuple[pl.Series | None, pl.DataFrame | None, tuple[str, ...]]:
-    if described.table is None:
-        return None, None, ()
-    aligned = _align(items, described.table, "item id")
-    table = aligned.drop("item id")
-    if described.name_column is None:
-        return None, table, ()
-    names = table[described.name_column].cast(pl.String)
-    nameless = names.null_count()
-    names = names.fill_null(items.ids.cast(pl.String))
-    notes = (f"{nameless:,} items have no '{described.name_column}' and are shown by their id.",) if nameless else ()
-    return names, table, notes
-
-
-def _align(vocabulary: Vocabulary, table: pl.DataFrame, key: str) -> pl.DataFrame:
-    ids = pl.DataFrame({key: vocabulary.ids})
-    return ids.join(table, on=key, how="left", maintain_order="left")
-
-
-def _merge_duplicates(interactions: Interactions, policy: str, table: Table) -> tuple[Interactions, tuple[str, ...]]:
+def _merge_duplicates(interactions: Interactions, policy: str, given: _Given) -> tuple[Interactions, tuple[str, ...]]:
     """One rating a (user, item) pair, by the stated policy."""
     pairs = interactions.user_rows.astype(np.int64) * interactions.n_items + interactions.item_rows
     surplus = len(pairs) - pl.Series(pairs).n_unique()
     if not surplus:
         return interactions, ()
     if policy == "error":
-        row = int(pl.Series(pairs).is_duplicated().arg_true()[1])
+        position = int((~pl.Series(pairs).is_first_distinct()).arg_true()[0])
         raise DataError(
             f"{surplus:,} ratings repeat a user and an item.",
-            file=table.name,
-            line=table.line_of(row),
+            file=given.table.name,
+            line=given.line_of(position),
             remedy="Remove the repetitions, or choose what they mean: --duplicates last, first or mean.",
         )
     times = interactions.times if interactions.times is not None else np.zeros(len(pairs), np.int64)
@@ -371,17 +331,13 @@ def _with_mean_ratings(
     return replace(result, ratings=means[np.searchsorted(distinct, kept)].astype(np.float32))
 
 
-def _with_notes(interactions: Interactions, notes: tuple[str, ...]) -> Interactions:
-    return replace(interactions, notes=(*interactions.notes, *notes))
-
-
 def _check_enough(interactions: Interactions, name: str) -> Interactions:
     for kind, count in (("user", interactions.n_users), ("item", interactions.n_items)):
         if count < 2:
             vocabulary = interactions.users if kind == "user" else interactions.items
-            shown = repr(vocabulary.ids[0]) if count else "none"
+            how_many = f"There is only one {kind} ({vocabulary.ids[0]!r})" if count else "There are no ratings"
             raise DataError(
-                f"There is only one {kind} ({shown}); nothing can be learnt from comparing.",
+                f"{how_many}; nothing can be learnt from comparing.",
                 file=name,
                 remedy=f"Check that the {kind} column is the right one, and that the file is complete.",
             )

@@ -146,7 +146,7 @@ def read_table(
         known_names: simplified column names by which a first line is recognised as a header.
         truncate: drop fields beyond the header's number instead of raising (a known fault of one
             published file).
-        backslash: a quote inside a quoted field is written \\" in this file.
+        backslash: a quote inside a quoted field has a backslash before it.
         allow_short: take what a short line lacks as missing instead of raising.
 
     Raises:

@@ -41,7 +41,7 @@ class Dialect:
         encoding: "utf-8", "utf-16" or "latin-1".
         is_plain: the fast reader takes the file as it is: UTF-8 without a byte order mark, no blank lines
             before the first, lines that end in a line feed, a separator of one byte, quotes doubled.
-        backslash: a quote inside a quoted field is written \\" and not doubled.
+        backslash: a quote inside a quoted field has a backslash before it and is not doubled.
     """
 
     separator: str

@@ -7,6 +7,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from penchant.data.tables import Table
+from penchant.data.vocabulary import null_where, plain_integers
 from penchant.errors import DataError
 
 EXACT_FLOATS_BELOW = 2.0**53  # from here on, neighbouring whole numbers are one float
@@ -14,9 +15,9 @@ EXACT_FLOATS_BELOW = 2.0**53  # from here on, neighbouring whole numbers are one
 UNITS = ((1e17, 1_000_000_000), (1e14, 1_000_000), (1e11, 1_000))
 TIMES_BELOW = 2.0**63
 ISO_TIME = (
-    r"^(?<date>\d{4}-\d{2}-\d{2})"
-    r"(?:[T ](?<hour>[01]\d|2[0-3]):(?<minute>[0-5]\d)(?::(?<second>[0-5]\d|60)(?:[.,]\d+)?)?"
-    r"(?: ?(?:Z|UTC|(?<sign>[+-])(?<zone_hour>[01]\d|2[0-3]):?(?<zone_minute>[0-5]\d)?))?)?$"
+    r"^(?P<date>\d{4}-\d{2}-\d{2})"
+    r"(?:[T ](?P<hour>[01]\d|2[0-3]):(?P<minute>[0-5]\d)(?::(?P<second>[0-5]\d|60)(?:[.,]\d+)?)?"
+    r"(?: ?(?:Z|UTC|(?P<sign>[+-])(?P<zone_hour>[01]\d|2[0-3]):?(?P<zone_minute>[0-5]\d)?))?)?$"
 )
 
 _MISSING_ID = "Fill it in, or remove the line."
@@ -118,7 +119,8 @@ def times(table: Table, column: str) -> NDArray[np.int64]:
     _refuse(sizes >= TIMES_BELOW, table, column, "The time {} is too large.", _BAD_TIME)
     largest = float(sizes.to_numpy().max())
     per_second = next((unit for least, unit in UNITS if largest >= least), 1)
-    return values.cast(pl.Int64).to_numpy() // per_second
+    whole = values.floor() if values.dtype.is_float() else values
+    return whole.cast(pl.Int64).to_numpy() // per_second
 
 
 def _without_categories(values: pl.Series) -> pl.Series:
@@ -131,25 +133,17 @@ def _stripped(values: pl.Series) -> pl.Series:
 
 
 def _null_if_empty(values: pl.Series) -> pl.Series:
-    empty = values == ""
-    return values.set(empty, None) if empty.any() else values
+    return null_where(values == "", values)
 
 
 def _integers_or_text(values: pl.Series, *, strip: bool) -> pl.Series:
     values = _null_if_empty(values)
-    numbers = integers(values)
+    numbers = plain_integers(values)
     if numbers.null_count() == values.null_count():
         return numbers
     if strip:
         return _integers_or_text(_stripped(values), strip=False)
-    return values.set(values.str.strip_chars() == "", None)  # blanks are no id
-
-
-def integers(values: pl.Series) -> pl.Series:
-    """Text as Int64 where it is the usual spelling of an integer, else null ("007" is not 7)."""
-    numbers = values.cast(pl.Int64, strict=False)
-    differs = numbers.cast(pl.String) != values
-    return numbers.set(differs, None) if differs.any() else numbers
+    return null_where(values.str.strip_chars() == "", values)  # blanks are no id
 
 
 def _iso_times(values: pl.Series, table: Table, column: str) -> NDArray[np.int64]:

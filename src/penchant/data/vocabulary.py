@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -64,16 +64,20 @@ class Vocabulary:
         Raises:
             UnknownIdError: when `missing` is "error" and an id is unknown.
         """
-        wanted = self._as_column(ids)
-        rows = self._integer_rows(wanted) if self.is_integer else self._string_rows(wanted)
+        given = ids if isinstance(ids, pl.Series | np.ndarray) else list(ids)
+        wanted = self._as_column(given)
+        if wanted is None:
+            rows = np.array([self._lookup(id_) for id_ in given], dtype=np.int32)
+        else:
+            rows = self._integer_rows(wanted) if self.is_integer else self._string_rows(wanted)
         if missing == "error" and len(rows) and rows.min() < 0:
-            raise self.unknown(wanted[int(np.argmin(rows))])
+            raise self.unknown(given[int(np.argmin(rows))])
         return rows
 
     def row(self, id_: Any) -> int:
         """The position of one id, or UnknownIdError. A dictionary is kept for speed."""
-        found = self._index.get(self.parse(id_))
-        if found is None:
+        found = self._lookup(id_)
+        if found < 0:
             raise self.unknown(id_)
         return found
 
@@ -87,12 +91,14 @@ class Vocabulary:
             id_ = id_.item()
         if self.is_integer and isinstance(id_, str):
             return int(id_) if _is_canonical_integer(id_) else None
-        if not self.is_integer and isinstance(id_, int):
-            return str(id_)
+        if isinstance(id_, int):
+            return None if isinstance(id_, bool) else id_ if self.is_integer else str(id_)
         return id_
 
     def unknown(self, id_: Any) -> UnknownIdError:
         """The error for an id that is not here, with what the known ids look like."""
+        if isinstance(id_, np.generic):
+            id_ = id_.item()
         examples = ", ".join(repr(known) for known in self.ids.head(3).to_list())
         remedy = f"The model knows {len(self):,} {self.kind}s, such as {examples}."
         if self.kind == "user":
@@ -110,29 +116,39 @@ class Vocabulary:
     def _enum(self) -> pl.Enum:
         return pl.Enum(self.ids)
 
-    def _as_column(self, ids: Iterable[Any]) -> pl.Series:
-        column = ids if isinstance(ids, pl.Series) else pl.Series(_plain(ids), strict=False)
-        if self.is_integer and column.dtype == pl.String:
-            return column.replace_strict({}, default=None) if not len(column) else _integers(column)
-        return column.cast(self.ids.dtype, strict=False)
+    def _lookup(self, id_: Any) -> int:
+        """The position of one id, -1 where it is unknown."""
+        try:
+            return self._index.get(self.parse(id_), -1)
+        except TypeError:  # a list, say
+            return -1
+
+    def _as_column(self, ids: pl.Series | NDArray[Any] | list[Any]) -> pl.Series | None:
+        """Many ids in the type of this vocabulary, null where they cannot be; None if they need a look one by one."""
+        try:
+            column = ids if isinstance(ids, pl.Series) else pl.Series(ids, strict=False)
+        except (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError):
+            return None
+        if column.dtype in (pl.Categorical, pl.Enum):
+            column = column.cast(pl.String)
+        if column.dtype == pl.String:
+            return plain_integers(column) if self.is_integer else column
+        return column.cast(self.ids.dtype, strict=False) if column.dtype.is_integer() else None
 
     def _integer_rows(self, wanted: pl.Series) -> NDArray[np.int32]:
+        if not len(self):
+            return np.full(len(wanted), -1, np.int32)
         known = self.ids.to_numpy()
-        values = wanted.fill_null(np.iinfo(np.int64).min).to_numpy()
-        if not len(known):
-            return np.full(len(values), -1, np.int32)
+        values = wanted.fill_null(0).to_numpy()
         places = np.minimum(np.searchsorted(known, values), len(known) - 1)
-        return np.where(known[places] == values, places, -1).astype(np.int32)
+        is_known = (known[places] == values) & wanted.is_not_null().to_numpy()
+        return np.where(is_known, places, -1).astype(np.int32)
 
     def _string_rows(self, wanted: pl.Series) -> NDArray[np.int32]:
         # A cast to an enumeration is one hash look-up an id, in native code and parallel; a join
         # with a table of ids was measured at twice the time.
         codes = wanted.cast(self._enum, strict=False).to_physical().cast(pl.Int32)
         return codes.fill_null(-1).to_numpy()
-
-
-def _plain(ids: Iterable[Any]) -> Sequence[Any] | NDArray[Any]:
-    return ids if isinstance(ids, np.ndarray) else list(ids)
 
 
 def _is_canonical_integer(text: str) -> bool:
@@ -142,8 +158,14 @@ def _is_canonical_integer(text: str) -> bool:
         return False
 
 
-def _integers(column: pl.Series) -> pl.Series:
-    """Strings as Int64 where they are the usual spelling of an integer, else null ("007" is not 7)."""
+def plain_integers(column: pl.Series) -> pl.Series:
+    """Text as Int64 where it is the usual spelling of an integer, else null ("007" is not 7)."""
     numbers = column.cast(pl.Int64, strict=False)
-    same = numbers.cast(pl.String) == column
-    return pl.select(pl.when(same).then(numbers)).to_series()
+    return null_where(numbers.cast(pl.String) != column, numbers)
+
+
+def null_where(condition: pl.Series, values: pl.Series) -> pl.Series:
+    """The values with null where a condition holds."""
+    if not condition.any():
+        return values
+    return pl.select(pl.when(~condition.fill_null(False)).then(values)).to_series()

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
@@ -78,12 +77,12 @@ def most_probable(prior: Prior, predict: Predictor, ratings: NDArray[np.floating
     if not len(ratings):
         return vector
     wanted = np.asarray(ratings, np.float64)
-    factor = scipy.linalg.cho_factor(prior.covariance)
+    precision = np.linalg.inv(prior.covariance)
 
     def loss(at: Array) -> float:
         residuals = wanted - predict(at)[0]
         away = at - prior.mean
-        return float(residuals @ residuals / prior.noise + away @ scipy.linalg.cho_solve(factor, away))
+        return float(residuals @ residuals / prior.noise + away @ precision @ away)
 
     best = loss(vector)
     for _ in range(NEWTON_STEPS):
@@ -106,4 +105,4 @@ def _newton_target(prior: Prior, predict: Predictor, wanted: Array, vector: Arra
     system = spread @ slopes.T
     system[np.diag_indices_from(system)] += prior.noise
     target = wanted - predictions + slopes @ (vector - prior.mean)
-    return prior.mean + spread.T @ scipy.linalg.solve(system, target, assume_a="pos")
+    return prior.mean + spread.T @ np.linalg.solve(system, target)

@@ -1,0 +1,155 @@
+"""The one-way rule: a module imports only from modules that stand before it in this list.
+
+The list is also the order in which to read the code for the first time. A new file has to be given its place.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "penchant"
+
+READING_ORDER = [
+    "errors",
+    "seeds",
+    "kernels",
+    "kernels.sgd",
+    "kernels.topk",
+    "data",
+    "data.vocabulary",
+    "data.interactions",
+    "data.text",
+    "data.tables",
+    "data.columns",
+    "data.values",
+    "data.layouts",
+    "data.jester",
+    "data.downloads",
+    "data.datasets",
+    "data.read",
+    "data.pairs",
+    "data.write",
+    "data.describe",
+    "data.synthetic",
+    "data.split",
+    "metrics",
+    "models.schedule",
+    "models.settings",
+    "models.ranges",
+    "models.biases",
+    "models.folding",
+    "models.fitting",
+    "models.base",
+    "models.baseline",
+    "models.factors",
+    "models.torch_training",
+    "models.networks",
+    "models",
+    "evaluate",
+    "explain",
+    "plots",
+    "artifact",
+    "serving",
+    "serving.recommender",
+    "job",
+    "terminal",
+    "options",
+    "demo",
+    "cli",
+    "__main__",
+]
+
+# Outside libraries and the modules that may import them; a folder's name stands for all in it.
+HOMES = {
+    "numba": ("kernels",),
+    "polars": ("data", "artifact", "serving"),
+    "narwhals": ("data.tables",),
+    "pooch": ("data.downloads",),
+    "torch": ("models.torch_training",),
+    "matplotlib": ("plots",),
+    "adjustText": ("plots",),
+    "safetensors": ("artifact",),
+    "rich": ("terminal",),
+    "typer": ("options", "cli"),
+    "threadpoolctl": ("models.base",),
+}
+
+
+def module_name(path: Path) -> str:
+    parts = list(path.relative_to(SOURCE).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py"}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Dotted names imported anywhere in a file, also inside functions; not those for type checkers alone."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            node.body.clear()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            assert node.module
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def own_modules(path: Path) -> set[str]:
+    """The modules of penchant that a file imports."""
+    names = {name.removeprefix("penchant.") for name in imports(path) if name.startswith("penchant.")}
+    return {name for name in names if name in MODULES}
+
+
+def test_the_list_has_every_module_and_no_other() -> None:
+    assert sorted(READING_ORDER) == sorted(MODULES)
+
+
+@pytest.mark.parametrize("module", READING_ORDER)
+def test_a_module_imports_only_what_stands_before_it(module: str) -> None:
+    place = READING_ORDER.index(module)
+    later = {other for other in own_modules(MODULES[module]) if READING_ORDER.index(other) >= place}
+    assert not later
+
+
+@pytest.mark.parametrize("module", [module for module in READING_ORDER if module.startswith("kernels.")])
+def test_kernels_know_nothing_of_penchant(module: str) -> None:
+    assert not any(name.startswith("penchant") for name in imports(MODULES[module]))
+
+
+def test_concrete_models_do_not_import_each_other() -> None:
+    concrete = {"models.baseline", "models.factors", "models.networks"}
+    for module in concrete:
+        assert not own_modules(MODULES[module]) & (concrete - {module})
+
+
+def test_serving_sees_no_concrete_model() -> None:
+    for module in [name for name in MODULES if name.startswith("serving")]:
+        assert not own_modules(MODULES[module]) & {"models.baseline", "models.factors", "models.networks"}
+
+
+@pytest.mark.parametrize("library", HOMES)
+def test_an_outside_library_is_imported_only_at_home(library: str) -> None:
+    users = {
+        module
+        for module, path in MODULES.items()
+        if any(name == library or name.startswith(library + ".") for name in imports(path))
+    }
+    strangers = {
+        user for user in users if not any(user == home or user.startswith(home + ".") for home in HOMES[library])
+    }
+    assert not strangers
+    assert users, f"nothing imports {library} any more"
+
+
+def test_no_file_is_a_second_house() -> None:
+    long = {str(path): n for path in MODULES.values() if (n := len(path.read_text(encoding="utf-8").splitlines())) > 450}
+    assert not long
