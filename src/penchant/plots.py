@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penchant.errors import InputError, MissingExtraError
+from penchant.labels import Places
 from penchant.models.fitting import FitLog
 
 try:
@@ -32,7 +33,6 @@ except ImportError as error:
     raise MissingExtraError("Drawing", extra="plot") from error
 
 Floats = NDArray[np.float64]
-Flags = NDArray[np.bool_]
 
 # Okabe and Ito's palette, told apart by the colour-blind; without its yellow, too pale for lines on white.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -57,14 +57,6 @@ LONGEST_TITLE = 80
 LINE_HEIGHT = 13.0  # points, of a label of 9 points with air
 SMALLEST_DOT, LARGEST_DOT = 12.0, 90.0  # points², the area of the square around it
 
-# Where a label may go, seen from its dot, and what each fault of a place costs, in points of distance.
-DIRECTIONS = 16
-DISTANCES = (2.0, 5.0, 9.0, 14.0, 20.0, 28.0, 38.0, 50.0, 65.0, 85.0, 110.0, 140.0)
-ON_A_LABEL = OUTSIDE = 1000.0
-ON_A_DOT = 400.0
-ON_A_LEADER = LEADER_ON_LABEL = LEADERS_CROSS = 60.0
-LEADER_ON_DOT = 30.0
-PASSES = 4
 SHORTEST_LEADER = 4.0  # points; a label nearer than this needs no line to its dot
 
 
@@ -313,7 +305,7 @@ def _write_names(axes: Any, positions: Floats, names: list[str], areas: Floats) 
     sizes = np.array([text.get_window_extent(renderer).size for text in texts]) * point
     frame = axes.bbox.get_points() * point
     dots = axes.transData.transform(positions) * point
-    places = _Places(dots, np.sqrt(areas) / 2, sizes / 2 + 1, frame)
+    places = Places(dots, np.sqrt(areas) / 2, sizes / 2 + 1, frame)
     places.settle()
     fits = places.apart()
     to_data = axes.transData.inverted().transform
@@ -326,97 +318,6 @@ def _write_names(axes: Any, positions: Floats, names: list[str], areas: Floats) 
     lines = to_data(leaders.reshape(-1, 2) / point).reshape(-1, 2, 2)
     axes.add_collection(LineCollection(lines, colors=GREY, linewidths=0.5, alpha=0.7, zorder=1), autolim=False)
     return int(fits.sum())
-
-
-class _Places:
-    """Where the names go: one after the other takes the cheapest of its possible places, a few times around.
-
-    All lengths are in points. A place that is not yet taken is NaN, which touches nothing.
-    """
-
-    def __init__(self, dots: Floats, radii: Floats, halves: Floats, frame: Floats) -> None:
-        self.dots = dots  # (n, 2)
-        self.radii = radii  # (n,)
-        self.halves = halves  # (n, 2), half the width and height of each name
-        self.frame = frame  # (2, 2), lower left and upper right
-        self.centres = np.full_like(dots, np.nan)  # (n, 2), of the names
-        self.tips = np.full_like(dots, np.nan)  # (n, 2), where the leader meets the name
-
-    def settle(self) -> None:
-        """Find a place for every name, beginning in the middle, where there is the least choice."""
-        order = np.argsort(np.linalg.norm(self.dots - self.dots.mean(axis=0), axis=1), kind="stable")
-        for _ in range(PASSES):
-            before = self.centres.copy()
-            for i in order:
-                self.centres[i] = self.tips[i] = np.nan
-                centres, tips, costs = self._offers(i)
-                costs = costs + self._faults_of_name(i, centres) + self._faults_of_leader(i, tips)
-                best = int(np.argmin(costs))
-                self.centres[i], self.tips[i] = centres[best], tips[best]
-            if np.array_equal(before, self.centres):
-                break
-
-    def apart(self) -> Flags:
-        """Which names to write, (n,): those that touch none of the ones before them that are written."""
-        written = np.zeros(len(self.dots), np.bool_)
-        for i in range(len(self.dots)):
-            written[i] = not _overlap(self.centres[i], self.halves[i], self.centres, self.halves)[written].any()
-        return written
-
-    def _offers(self, i: int) -> tuple[Floats, Floats, Floats]:
-        """Possible centres (m, 2) of a name, tips (m, 2) of its leader, and their distances (m,)."""
-        angles = np.tile(2 * np.pi * np.arange(DIRECTIONS) / DIRECTIONS, len(DISTANCES))
-        rays = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-        corners = rays / np.abs(rays).max(axis=1, keepdims=True)  # on the square around the circle
-        distances = np.repeat(DISTANCES, DIRECTIONS)
-        tips = self.dots[i] + rays * (self.radii[i] + distances)[:, None]
-        return tips + corners * self.halves[i], tips, distances
-
-    def _faults_of_name(self, i: int, centres: Floats) -> Floats:
-        half, places = self.halves[i], centres[:, None]
-        on_labels = _overlap(places, half, self.centres, self.halves).sum(axis=1)
-        on_dots = _overlap(places, half, self.dots, self.radii[:, None]).sum(axis=1)
-        on_leaders = _strike(self.dots, self.tips, places, half).sum(axis=1)
-        outside = ((centres - half < self.frame[0]) | (centres + half > self.frame[1])).any(axis=1)
-        faults: Floats = ON_A_LABEL * on_labels + ON_A_DOT * on_dots + ON_A_LEADER * on_leaders + OUTSIDE * outside
-        return faults
-
-    def _faults_of_leader(self, i: int, tips: Floats) -> Floats:
-        dot, ends = self.dots[i], tips[:, None]
-        on_labels = _strike(dot, ends, self.centres, self.halves).sum(axis=1)
-        on_dots = _strike(dot, ends, self.dots, self.radii[:, None]).sum(axis=1)
-        crossings = _cross(dot, ends, self.dots, self.tips).sum(axis=1)
-        faults: Floats = LEADER_ON_LABEL * on_labels + LEADER_ON_DOT * on_dots + LEADERS_CROSS * crossings
-        return faults
-
-
-def _overlap(centres: Floats, halves: Floats, other_centres: Floats, other_halves: Floats) -> Flags:
-    """Which boxes overlap which, each given by its centre and half its size."""
-    near: Flags = np.abs(centres - other_centres) < halves + other_halves
-    return near[..., 0] & near[..., 1]
-
-
-def _strike(starts: Floats, ends: Floats, centres: Floats, halves: Floats) -> Flags:
-    """Which segments run through which boxes: no axis, nor the segment's normal, tells them apart."""
-    middle, arm = (starts + ends) / 2 - centres, (ends - starts) / 2
-    reach = (np.abs(arm) * halves[..., ::-1]).sum(axis=-1)
-    strike: Flags = _overlap(middle, np.abs(arm), np.zeros(2), halves) & (np.abs(_turn(arm, middle)) < reach)
-    return strike
-
-
-def _cross(starts: Floats, ends: Floats, other_starts: Floats, other_ends: Floats) -> Flags:
-    """Which segments cross which: the ends of each lie on both sides of the other."""
-    along, other, between = ends - starts, other_ends - other_starts, other_starts - starts
-    turn, place, other_place = _turn(along, other), _turn(between, other), _turn(between, along)
-    within = (np.abs(place) < np.abs(turn)) & (np.abs(other_place) < np.abs(turn))
-    crosses: Flags = (turn * place > 0) & (turn * other_place > 0) & within
-    return crosses
-
-
-def _turn(one: Floats, other: Floats) -> Floats:
-    """The cross product: positive when `other` is to the left of `one`."""
-    product: Floats = one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0]
-    return product
 
 
 # --- files --------------------------------------------------------------------------------------------

@@ -242,7 +242,7 @@ def _only_member(source: Path | bytes, name: str) -> tuple[bytes, str]:
         with zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source) as archive:
             member = _choose_member(archive.namelist(), name)
             return archive.read(member), f"{name} ({member})"
-    except DAMAGED_ZIP as error:
+    except (*DAMAGED_ZIP, OSError) as error:  # OSError where it sends the reader to a negative place
         raise DataError(f"The zip file is damaged ({error}).", file=name, remedy=FETCH_AGAIN) from error
 
 

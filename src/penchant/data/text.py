@@ -245,13 +245,23 @@ def first_record(text: Text, name: str) -> tuple[int, list[str]]:
     """(its line, its fields) of the first record.
 
     Raises:
-        DataError: its quotes do not match.
+        DataError: there is none, or its quotes do not match.
     """
-    line, record = next(text.records())
+    for line, record in text.records():
+        return line, _fields(text, record, name, line)
+    raise DataError("The file is empty.", file=name, remedy=CHECK_EXPORT)
+
+
+def _fields(text: Text, record: str, name: str, line: int) -> list[str]:
     try:
-        return line, text.fields(record)
+        return text.fields(record)
     except ValueError as error:
-        raise _unmatched_quotes(name, line) from error
+        raise DataError(
+            "The quotes of this line do not match.",
+            file=name,
+            line=line,
+            remedy='Mend that line: a quote inside a quoted field is written twice ("").',
+        ) from error
 
 
 def read_text(text: Text, name: str, names: list[str], truncate: bool) -> pl.DataFrame:
@@ -305,7 +315,7 @@ def check_whole_lines(frame: pl.DataFrame, text: Text, name: str, has_header: bo
     if _count(text.content, text.separator.encode()) - _separators_inside(frame, text, has_header) == expected:
         return
     for line, record in text.records():
-        n_fields = len(text.fields(record))
+        n_fields = len(_fields(text, record, name, line))
         if n_fields < width and not text.is_blank(record, width):
             raise DataError(
                 f"The line has {n_fields} {'field' if n_fields == 1 else 'fields'} where the first has {width};"
@@ -336,10 +346,7 @@ def _explain_failure(text: Text, name: str, truncate: bool, error: BaseException
     """Find the line that the fast reader stumbled over, and raise."""
     expected = 0
     for line, record in text.records():
-        try:
-            fields = text.fields(record)
-        except ValueError:
-            raise _unmatched_quotes(name, line) from error
+        fields = _fields(text, record, name, line)
         expected = expected or len(fields)
         if len(fields) > expected and not truncate:
             raise DataError(
@@ -348,15 +355,6 @@ def _explain_failure(text: Text, name: str, truncate: bool, error: BaseException
     raise DataError(
         f"The file cannot be read ({first_line(error)}).", file=name, remedy="Check for unmatched quotes."
     ) from error
-
-
-def _unmatched_quotes(name: str, line: int) -> DataError:
-    return DataError(
-        "The quotes of this line do not match.",
-        file=name,
-        line=line,
-        remedy='Mend that line: a quote inside a quoted field is written twice ("").',
-    )
 
 
 def first_line(error: BaseException) -> str:

@@ -204,7 +204,7 @@ class MlpTrainer(_Trainer):
         self.network.load_state_dict(state[2])
 
 
-class Dropout(torch.nn.Module):
+class Dropout(torch.nn.Module):  # type: ignore[misc]
     """Leaves out each number with a probability (in steps of 1/256) and scales the others up.
 
     One random byte a number: torch's own dropout draws a float for each and was measured to take a third of

@@ -377,7 +377,7 @@ class Recommender:
         }
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
-        history = {
+        history: dict[str, NDArray[Any]] = {
             "history/starts": self.history.starts,
             "history/item_rows": self.history.item_rows,
             "history/ratings": self.history.ratings,
