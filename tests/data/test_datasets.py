@@ -282,6 +282,17 @@ def test_two_at_once_fetch_once(tiny: DatasetSpec, server: Server, data: Path) -
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("error", [OSError(95, "Operation not supported"), NotImplementedError()])
+def test_fetches_where_files_cannot_be_locked(
+    error: Exception, tiny: DatasetSpec, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refuse)
+    assert fetch("tiny") == data / "tiny"
+
+
 # --- what fails -------------------------------------------------------------------------------------
 
 

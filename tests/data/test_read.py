@@ -92,12 +92,19 @@ def test_everything_about_a_small_table(put: Put) -> None:
 @pytest.mark.parametrize(
     "header",
     [
-        "userId,movieId,rating,timestamp", "user_id,item_id,score,time", "USER ID,Item,Rating,DATE", "uid,iid,stars,date",
-        "User-ID,ISBN,Book-Rating,Timestamp", "reviewerID,asin,overall,unixReviewTime", "Member,Song ID,Grade,created_at",
-        "customer,product_id,Star Rating,Datetime", "username,title,value,Rated-At", " user , item , rating , time ",
+        "userId,movieId,rating,timestamp",
+        "user_id,item_id,score,time",
+        "USER ID,Item,Rating,DATE",
+        "uid,iid,stars,date",
+        "User-ID,ISBN,Book-Rating,Timestamp",
+        "reviewerID,asin,overall,unixReviewTime",
+        "Member,Song ID,Grade,created_at",
+        "customer,product_id,Star Rating,Datetime",
+        "username,title,value,Rated-At",
+        " user , item , rating , time ",
         '"user","item","rating","time"',
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 2, 1, 0]])
 def test_usual_names_in_any_spelling_and_order(header: str, order: list[int], put: Put) -> None:
     names = header.split(",")
@@ -262,17 +269,26 @@ def test_values_that_are_no_ids(column: list[Any], message: str) -> None:
 # --- frames -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("make", [
-    lambda table: table,
-    lambda table: table.lazy(),
-    lambda table: table.to_arrow(),
-    lambda table: pd.DataFrame(table.to_dict(as_series=False)),
-    lambda table: table.with_columns(pl.col("user").cast(pl.Categorical)),
-    lambda table: pa.table({**table.to_dict(as_series=False), "user": pa.array(table["user"].to_list()).dictionary_encode()}),
-])  # fmt: skip
+def with_dictionary(table: pl.DataFrame) -> pa.Table:
+    return pa.table({**table.to_dict(as_series=False), "user": pa.array(table["user"].to_list()).dictionary_encode()})
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda table: table,
+        lambda table: table.lazy(),
+        lambda table: table.to_arrow(),
+        lambda table: pd.DataFrame(table.to_dict(as_series=False)),
+        lambda table: table.with_columns(pl.col("user").cast(pl.Categorical)),
+        with_dictionary,
+    ],
+)
 def test_frames(make: Callable[[pl.DataFrame], Any]) -> None:
     when = [datetime(2020, 1, day, tzinfo=UTC) for day in (1, 2, 3)]
-    table = pl.DataFrame({"user": ["x", "y", "x"], "item": [2, 1, 1], "rating": [1, 2.5, 3], "time": when})
+    table = pl.DataFrame(
+        {"user": ["x", "y", "x"], "item": [2, 1, 1], "rating": [1, 2.5, 3.0], "time": when}, strict=False
+    )
     data = read_ratings(make(table))
     assert triples(data) == [("x", 2, 1.0), ("y", 1, 2.5), ("x", 1, 3.0)]
     assert data.times is not None
@@ -439,8 +455,17 @@ def test_bad_times_among_numbers(bad: str, message: str, put: Put) -> None:
 
 @pytest.mark.parametrize(
     "bad",
-    ["01/02/2020", "2020-13-01", "2020-02-30", "2020-01-01T25:00", "2020-01-01 10:61", "2020", "Jan 2020", "2020-01-01 10"],
-)  # fmt: skip
+    [
+        "01/02/2020",
+        "2020-13-01",
+        "2020-02-30",
+        "2020-01-01T25:00",
+        "2020-01-01 10:61",
+        "2020",
+        "Jan 2020",
+        "2020-01-01 9",
+    ],
+)
 def test_bad_times_among_dates(bad: str, put: Put) -> None:
     path = put(f"user,item,rating,time\n1,1,4,2020-01-01\n2,2,3,{bad}\n3,3,3,2020-01-02\n")
     error = error_of(path)
@@ -497,15 +522,15 @@ def test_items(put: Put) -> None:
         lambda films: films.to_arrow(),
         lambda films: films.reverse().select("title", pl.lit(1).alias("bookId"), "movieId"),
         lambda films: films.with_columns(asin=pl.lit("x"), item=pl.lit("y")),
-        lambda films: pl.concat([films, pl.DataFrame({"movieId": [None], "title": ["?"], "genres": [None]}, films.schema)]),
+        lambda films: pl.concat([films, films.head(1).with_columns(movieId=pl.lit(None, pl.Int64), title=pl.lit("?"))]),
         lambda films: films.select(pl.col("movieId").alias("item id"), "title"),
-        lambda films: films.select(pl.col("movieId").alias("*"), pl.col("movieId").alias("id"), "title", "movieId"),
+        lambda films: films.select(pl.col("movieId").alias("*"), pl.col("movieId").alias("^m.*$"), "title", "movieId"),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("ids", ["int", "text"])
 def test_items_joined_by_the_fitting_column(make: Callable[[pl.DataFrame], Any], ids: str, put: Put) -> None:
     films = pl.read_csv(FILMS.encode())
-    text = RATINGS if ids == "int" else RATINGS.replace("\n3,30", "\n3,x9\n3,30")
+    text = RATINGS if ids == "int" else RATINGS + "1,x9,3,104\n"
     data = read_ratings(put(text), items=make(films))
     assert dict(zip(data.items.ids.to_list(), data.names, strict=True)) == (
         {10: "Ants (1998)", 20: "Bees (2001)", 30: "Cats (2019)"}
@@ -523,6 +548,15 @@ def test_leading_zeros_join_only_themselves(put: Put) -> None:
     )
     assert data.items.ids.to_list() == [7, 8]
     assert data.names.to_list() == ["Seven", "Eight"]
+
+
+def test_items_and_users_without_a_header(put: Put) -> None:
+    items = put("10|Ants (1998)|01-Jan-1998|0\n20|Bees (2001)|01-Jan-2001|1\n30|Cats (2019)|01-Jan-2019|1\n", "u.item")
+    users = put("1|24|M\n2|53|F\n3|23|M\n", "u.user")
+    data = read_ratings(put("\n".join(RATINGS.splitlines()[1:])), items=items, users=users)
+    assert data.names.to_list() == ["Ants (1998)", "Bees (2001)", "Cats (2019)"]
+    assert data.user_table is not None
+    assert data.user_table["column 2"].to_list() == ["24", "53", "23"]
 
 
 def test_books_have_several_ids(put: Put) -> None:
@@ -555,13 +589,9 @@ def test_names_that_cannot_be_shown() -> None:
     assert read_ratings(ratings, items=items, item_name="year").names.to_list() == ["1999", "2000"]
     struct = items.with_columns(title=pl.struct("year"))
     for table in (items, struct):
-        try:
-            names = read_ratings(ratings, items=table).names.to_list()
-        except DataError as error:
-            assert error.column == "title"
-            assert "--item-name" in error.remedy
-        else:
-            assert len(names) == 2
+        error = error_of(ratings, items=table)
+        assert error.column == "title"
+        assert "--item-name" in error.remedy
 
 
 def test_names_in_the_ratings_themselves(put: Put) -> None:
@@ -616,7 +646,7 @@ def test_the_first_of_repeated_items_is_taken(put: Put) -> None:
     items = put(FILMS + "20,Another,\n20,And another,\n", "movies.csv")
     data = read_ratings(put(RATINGS), items=items)
     assert data.names.to_list()[1] == "Bees (2001)"
-    assert data.notes == (f"2 lines of {items} repeat a item; the first is taken.".replace("a item", "an item"),)
+    assert data.notes == (f"2 lines of {items} repeat the item of an earlier one, which is taken.",)
 
 
 def test_items_of_which_none_occurs(put: Put) -> None:
@@ -666,10 +696,9 @@ def test_users(put: Put) -> None:
 
 # --- duplicates -------------------------------------------------------------------------------------
 
-REPEATED = [("1", "1", "1", "50"), ("2", "2", "2", "40"), ("1", "1", "3", "90"), ("1", "1", "5", "10"), ("2", "2", "4", "40"),
-            ("1", "2", "9", "60"), ("1", "1", "4.5", "90"), ("2", "1", "8", "20")]  # fmt: skip
-WITH_TIMES = "user,item,rating,time\n" + "\n".join(",".join(line) for line in REPEATED)
-WITHOUT_TIMES = "user,item,rating\n" + "\n".join(",".join(line[:3]) for line in REPEATED)
+REPEATED = ["1,1,1,50", "2,2,2,40", "1,1,3,90", "1,1,5,10", "2,2,4,40", "1,2,9,60", "1,1,4.5,90", "2,1,8,20"]
+WITH_TIMES = "\n".join(["user,item,rating,time", *REPEATED])
+WITHOUT_TIMES = "\n".join(["user,item,rating", *(line[:-3] for line in REPEATED)])
 
 
 @pytest.mark.parametrize(
@@ -800,6 +829,10 @@ def test_paths_that_lead_nowhere(tmp_path: Path, put: Put) -> None:
     assert "no such file" in error_of("a\0b").problem
     put(RATINGS)
     assert "not laid out like" in error_of(tmp_path).problem
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows lets not everybody make links")
+def test_a_link_that_leads_nowhere(tmp_path: Path) -> None:
     (tmp_path / "link.csv").symlink_to(tmp_path / "gone.csv")
     assert "No such file" in error_of(tmp_path / "link.csv").problem
 
@@ -837,23 +870,29 @@ GOOD = (
     b'userId,movieId,rating,timestamp,title\n1,10,4.0,100,"Ants, the ""film"""\n1,20,3.5,101,Bees\n'
     b'2,10,5.0,102,"two\nlines"\n2,30,1.0,103,\n\n3,10,2,104,x\n'
 )
-SPECIAL = [b'"', b",", b"\n", b"\r", b"\t", b" ", b";", b"::", b"|", b"\x00", b"\xff", b"\xef\xbb\xbf", b"\\", b"nan", b"-",
-           b"1e400", b"9" * 30, b"\x1f", "\N{LINE SEPARATOR}".encode(), b",,,\n", b"*", b"^a$", b"title", b"PAR1"]  # fmt: skip
+SPECIAL = [
+    *(bytes([byte]) for byte in b'",\n\r\t ;|\x00\xff\\-*\x1f'), b"::", b"\xef\xbb\xbf", b"nan", b"1e400", b"9" * 30,
+    "\N{LINE SEPARATOR}".encode(), b",,,\n", b"^a$", b"title", b"PAR1",
+]  # fmt: skip
 UNHURRIED = settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def read_or_explain(path: Path, content: bytes) -> None:
     path.write_bytes(content)
+    error: DataError | None = None
     try:
         data = read_ratings(path)
-    except DataError as error:
-        assert error.file == str(path) or error.file.startswith(f"{path} (")
-        assert error.remedy
-        if error.line is not None:
-            assert 1 <= error.line <= content.count(b"\n") + content.count(b"\r") + 1
-    else:
+    except DataError as raised:
+        error = raised
+    if error is None:
         assert data.n_users >= 2
         assert np.isfinite(data.ratings).all()
+        return
+    assert error.file == str(path) or error.file.startswith(f"{path} (")
+    assert error.remedy
+    if error.line is not None:
+        is_packed = content.startswith((b"\x1f\x8b", b"PK"))
+        assert 1 <= error.line <= (20 if is_packed else content.count(b"\n") + content.count(b"\r") + 1)
 
 
 @UNHURRIED
@@ -969,13 +1008,17 @@ def test_book_crossing_as_dumped(put: Put, tmp_path: Path) -> None:
         '"052165615X";"\\"Quoted\\" to the \\"end\\"";"B";"1999"\r\n'
         '"0521795028";"The Amsterdam Connection : Level 4";"C";"2001"\r\n'
     )
-    users = '"User-ID";"Location";"Age"\r\n"276726";"seattle, \\"wa\\", usa";NULL\r\n"276729";"rijeka, n/a, croatia";"16"\r\n'
+    users = (
+        '"User-ID";"Location";"Age"\r\n'
+        '"276726";"seattle, \\"wa\\", usa";NULL\r\n'
+        '"276729";"rijeka, n/a, croatia";"16"\r\n'
+    )
     for name, content in (("BX-Book-Ratings.csv", ratings), ("BX-Books.csv", books), ("BX-Users.csv", users)):
         put(content.encode("latin-1"), f"book-crossing/{name}")
     data = read_ratings(tmp_path / "book-crossing")
     assert triples(data) == [(276729, "052165615X", 3.0), (276729, "0521795028", 6.0), (276726, "0155061224", 7.0)]
     assert data.names.to_list() == [
-        'The "Real" J. Peterman; Life & more', "The Amsterdam Connection : Level 4", '"Quoted" to the "end"',
+        'The "Real" J. Peterman; Life & more', '"Quoted" to the "end"', "The Amsterdam Connection : Level 4",
     ]  # fmt: skip
     assert data.item_table is not None
     assert data.item_table["Book-Author"].to_list()[0] == "René"
@@ -997,10 +1040,10 @@ def test_only_implicit_feedback(put: Put, tmp_path: Path) -> None:
     put('"User-ID";"ISBN";"Book-Rating"\n"1";"a";"0"\n"2";"b";"0"\n', "bx/BX-Book-Ratings.csv")
     put('"ISBN";"Book-Title"\n"a";"A"\n', "bx/BX-Books.csv")
     put('"User-ID";"Age"\n"1";"1"\n', "bx/BX-Users.csv")
-    assert "There are no ratings" in error_of(tmp_path / "bx").problem
+    assert "Every rating is 0" in error_of(tmp_path / "bx").problem
 
 
-def published(name: str) -> Path:
+def folder_of(name: str) -> Path:
     folder = Path(REAL_DATA or "") / name
     if not REAL_DATA or not folder.is_dir():
         pytest.skip(f"PENCHANT_DATA names no folder that has {name}")
@@ -1008,7 +1051,7 @@ def published(name: str) -> Path:
 
 
 def test_movielens_100k() -> None:
-    data = read_ratings(published("ml-100k"))
+    data = read_ratings(folder_of("ml-100k"))
     note = f"This copy of MovieLens 100K has {len(data):,} ratings; its publisher's has 100,000."
     if len(data) == 100_000:
         assert (data.n_users, data.n_items, data.notes) == (943, 1682, ())
@@ -1023,7 +1066,7 @@ def test_movielens_100k() -> None:
 
 
 def test_movielens_latest_small() -> None:
-    folder = published("ml-latest-small")
+    folder = folder_of("ml-latest-small")
     data = read_ratings(folder)
     if len(data) != 100_836:
         pytest.skip("PENCHANT_DATA has another edition of ml-latest-small, which is made anew now and then")
@@ -1038,7 +1081,7 @@ def test_movielens_latest_small() -> None:
 
 
 def test_book_crossing() -> None:
-    data = read_ratings(published("book-crossing"))
+    data = read_ratings(folder_of("book-crossing"))
     assert data.items.kind == "item"
     assert data.names.null_count() == 0
     titles = set(data.names)

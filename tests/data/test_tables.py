@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import os
@@ -74,8 +75,8 @@ def test_files_on_disk_are_read_as_bytes_are(separator: str, quoted: bool, tmp_p
     content = written(separator)
     if quoted and separator in ",;":
         content = re.sub("[^,;\n]+", '"\\g<0>"', content)
-    (tmp_path / "[a]*?.csv").write_text(content)
-    table = read(tmp_path / "[a]*?.csv")
+    (tmp_path / "[a]{b}.csv").write_text(content)
+    table = read(tmp_path / "[a]{b}.csv")
     assert rows(table) == rows(read(content)) == ROWS
     assert table.line_of(3) == 5
 
@@ -131,7 +132,10 @@ def test_a_character_cut_by_the_end_of_the_sample(before: int) -> None:
 
 
 def test_quoted_fields() -> None:
-    content = 'user,item,rating,title\n"1","10",4,"Ants, the ""film"""\n2,20,3,"two\nlines\n\n and more"\n3,30,5,""\n4,1,2,x\n'
+    content = (
+        'user,item,rating,title\n"1","10",4,"Ants, the ""film"""\n'
+        '2,20,3,"two\nlines\n\n and more"\n3,30,5,""\n4,1,2,x\n'
+    )
     table = read(content)
     assert table.frame["title"].to_list() == ['Ants, the "film"', "two\nlines\n\n and more", "", "x"]
     assert [table.line_of(row) for row in range(4)] == [2, 3, 7, 8]
@@ -188,6 +192,16 @@ def test_blank_lines_of_other_separators(separator: str) -> None:
 
 def test_names_lose_the_blanks_around_them() -> None:
     assert read("user , item,\trating\n1,2,3\n").frame.columns == ["user", "item", "rating"]
+
+
+@pytest.mark.parametrize("name", ["^a.*$", "*", "^.*$", ""])
+def test_names_that_polars_takes_for_patterns(name: str) -> None:
+    content = f' {name},a1,a2,{name} \n1,2,"3,4",\n,,,\n5,6,7,8\n'
+    assert rows(read(content)) == [["1", "2", "3,4", None], ["5", "6", "7", "8"]]
+    assert error_of(content + "1,2,3").line == 5
+    frame = pl.DataFrame({name: [1.5, None], "a": ["x", None]})
+    for given_frame in (frame, frame.lazy(), frame.to_arrow(), pd.DataFrame(frame.to_dict(as_series=False))):
+        assert from_frame(given_frame).frame.equals(frame)
 
 
 def test_a_column_without_a_name_and_two_of_one_name() -> None:
@@ -327,12 +341,7 @@ def test_parquet_without_rows() -> None:
 
 def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
     assert "No such file" in error_of(tmp_path / "missing").problem
-    assert "directory" in error_of(tmp_path).problem.lower()
-    if os.geteuid() == 0:
-        return  # root may read everything
-    (tmp_path / "locked").write_text(written(","))
-    (tmp_path / "locked").chmod(0)
-    assert "Permission denied" in error_of(tmp_path / "locked").problem
+    assert "The file cannot be read" in error_of(tmp_path).problem
 
 
 def test_permission_denied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -438,30 +447,23 @@ def test_a_layout_with_another_number_of_columns() -> None:
     assert "(a, b)" in error.problem
 
 
+CELLS = st.text(st.characters(exclude_categories=["Cs", "Cc"], include_characters="\t\n\r"), max_size=8)
+
+
 @given(
-    st.lists(st.lists(st.text(max_size=8), min_size=3, max_size=3), min_size=1, max_size=20),
+    st.lists(st.lists(CELLS, min_size=3, max_size=3), min_size=1, max_size=20),
     st.sampled_from([",", ";"]),
 )
 def test_what_python_writes_is_read_back(cells: list[list[str]], separator: str) -> None:
-    import csv
-
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, delimiter=separator, quoting=csv.QUOTE_ALL, lineterminator="\n")
     writer.writerows([["user", "item", "rating"], *cells])
-    try:
-        content = buffer.getvalue().encode()
-    except UnicodeEncodeError:
-        return  # half of a pair of surrogates
+    content = buffer.getvalue().encode()
     filled = [row for row in cells if any(cell.strip(" \t\r\n") for cell in row) or row[2] != ""]
-    try:
-        table = read(content)
-    except DataError as error:
-        if "binary" in error.problem:
-            assert re.search("[\x00-\x08\x0e-\x1f]", buffer.getvalue())
-        else:
-            assert "There are no rows" in error.problem
-            assert not filled
+    if not filled:
+        assert "There are no rows" in error_of(content).problem
         return
+    table = read(content)
     assert rows(table) == filled
     heights = [1 + sum(cell.count("\n") for cell in row) for row in cells]
     lines = [2 + sum(heights[:position]) for position in range(len(cells))]

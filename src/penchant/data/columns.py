@@ -29,6 +29,7 @@ NAME_NAMES = ("title", "name", "itemname", "movietitle", "booktitle", "productna
 
 KNOWN_NAMES = frozenset((*USER_NAMES, *ITEM_NAMES, *RATING_NAMES, *TIME_NAMES))
 HEADERLESS = ("user", "item", "rating", "timestamp")  # as in MovieLens' u.data
+HEADERLESS_ITEMS = ("item", "title")  # and in its u.item
 
 
 @dataclass(frozen=True)

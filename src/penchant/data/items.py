@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from penchant.data import columns as naming
 from penchant.data import values
 from penchant.data.tables import Table, simplify
-from penchant.data.text import first_line
 from penchant.data.vocabulary import Vocabulary, null_where, plain_integers
 from penchant.errors import DataError
 
@@ -46,9 +45,9 @@ def name_from_ratings(
     column = item_name or naming.find_column(ratings, naming.NAME_NAMES)
     if column is None:
         return Described(item_ids)
-    names = ratings.frame[naming.check_column(ratings, column)].alias(column)
+    names = ratings.frame[naming.check_column(ratings, column)]
     names = names if rows is None else names.gather(rows)
-    named = pl.DataFrame([item_ids.alias(ID), names]).filter(names.is_not_null())
+    named = pl.DataFrame({ID: item_ids, column: names}).filter(names.alias("").is_not_null())
     return Described(item_ids, named.unique(ID, keep="first", maintain_order=True), column)
 
 
@@ -94,10 +93,14 @@ def key(
     added = [own.alias(ID)]
     if new_id is not None:
         added.append(values.ids_or_missing(table, naming.check_column(table, new_id), kind).alias(NEW_ID))
-    keyed = pl.DataFrame([*added, *table.frame.get_columns()]).filter(own.is_not_null())
+    keyed = pl.concat([pl.DataFrame(added), table.frame], how="horizontal").filter(own.is_not_null())
     distinct = keyed.unique(ID, keep="first", maintain_order=True)
     repeated = keyed.height - distinct.height
-    notes = (f"{repeated:,} lines of {table.name} repeat a {kind}; the first is taken.",) if repeated else ()
+    notes = (
+        (f"{repeated:,} lines of {table.name} repeat the {kind} of an earlier one, which is taken.",)
+        if repeated
+        else ()
+    )
     return distinct, notes
 
 
@@ -135,22 +138,21 @@ def align(vocabulary: Vocabulary, keyed: pl.DataFrame) -> pl.DataFrame:
     return pl.DataFrame([vocabulary.ids.alias(ID)]).join(keyed, on=ID, how="left", maintain_order="left").drop(ID)
 
 
-def names_to_show(items: Vocabulary, column: pl.Series, file: str) -> tuple[pl.Series, tuple[str, ...]]:
+def names_to_show(items: Vocabulary, given: pl.Series, column: str, file: str) -> tuple[pl.Series, tuple[str, ...]]:
     """What to call each item: its name, or its id where it has none; and a note on how many have none.
 
     Raises:
         DataError: the column's values cannot be text.
     """
-    try:
-        names = column.cast(pl.String)
-    except pl.exceptions.PolarsError as error:
+    if given.dtype.is_nested() or given.dtype == pl.Binary:
         raise DataError(
-            f"Names of type {column.dtype} cannot be shown ({first_line(error)}).",
+            f"Names of type {given.dtype} cannot be shown.",
             file=file,
-            column=column.name,
+            column=column,
             remedy="Name another column: --item-name COLUMN (item_name=… in Python).",
-        ) from error
+        )
+    names = given.alias("").cast(pl.String)
     names = null_where(names.str.strip_chars() == "", names)
     nameless = names.null_count()
-    notes = (f"{nameless:,} items have no '{column.name}' and are shown by their id.",) if nameless else ()
+    notes = (f"{nameless:,} items have no '{column}' and are shown by their id.",) if nameless else ()
     return names.fill_null(items.ids.cast(pl.String)), notes

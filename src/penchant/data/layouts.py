@@ -113,7 +113,9 @@ def find_layout(folder: Path) -> Layout:
         present = {path.name for path in folder.iterdir() if path.is_file()}
     except OSError as error:
         raise DataError(
-            f"The folder cannot be read: {error.strerror or error}.", file=str(folder), remedy="Check the path."
+            f"The folder cannot be read: {error.strerror or error}.",
+            file=str(folder),
+            remedy="Check the path and its permissions.",
         ) from error
     for layout in LAYOUTS:
         required = {table.file for table in (layout.ratings, layout.items, layout.users) if table}

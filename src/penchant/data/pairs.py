@@ -9,8 +9,9 @@ import polars as pl
 from penchant.data import columns as naming
 from penchant.data import values
 from penchant.data.read import open_table
+from penchant.data.tables import Table
 from penchant.data.vocabulary import Vocabulary
-from penchant.errors import DataError
+from penchant.errors import DataError, UnknownIdError
 
 
 def read_ids(source: Any, vocabulary: Vocabulary) -> list[Any]:
@@ -18,15 +19,31 @@ def read_ids(source: Any, vocabulary: Vocabulary) -> list[Any]:
 
     Raises:
         DataError: the table cannot be used.
-        UnknownIdError: an id is not in the vocabulary.
+        UnknownIdError: an id is not in the vocabulary; file and line are named.
     """
     table = open_table(source)
-    names = naming.USER_NAMES if vocabulary.kind == "user" else naming.ITEM_NAMES
     column = table.frame.columns[0]
     if table.frame.width > 1:
-        column = naming.require_column(table, vocabulary.kind, names, f"--{vocabulary.kind}")
-    ids = values.ids(table, column, vocabulary.kind).unique(maintain_order=True)
-    return vocabulary.take(vocabulary.rows(ids))
+        names = naming.USER_NAMES if vocabulary.kind == "user" else naming.ITEM_NAMES
+        column = _column(table, vocabulary.kind, names)
+    ids = values.ids(table, column, vocabulary.kind)
+    rows = vocabulary.rows(ids, missing="minus one")
+    unknown = pl.Series(rows < 0).arg_true()
+    if len(unknown):
+        raise _unknown_ids(table, ids, unknown, vocabulary)
+    return vocabulary.take(pl.Series(rows).unique(maintain_order=True).to_numpy())
+
+
+def _unknown_ids(table: Table, ids: pl.Series, unknown: pl.Series, vocabulary: Vocabulary) -> UnknownIdError:
+    first = int(unknown[0])
+    problem = f"There is no {vocabulary.kind} {ids[first]!r} in this model"
+    if len(unknown) > 1:
+        problem += f" ({len(unknown):,} of {len(ids):,} lines are so)"
+    known = ", ".join(repr(id_) for id_ in vocabulary.ids.head(3).to_list())
+    return UnknownIdError(
+        f"{table.name}, line {table.line_of(first)}: {problem}.",
+        remedy=f"Remove those lines; the model knows {len(vocabulary):,} {vocabulary.kind}s, such as {known}.",
+    )
 
 
 def read_pairs(source: Any, *, user: str | None = None, item: str | None = None) -> tuple[pl.Series, pl.Series]:
@@ -51,15 +68,19 @@ def read_rated(source: Any) -> dict[Any, float]:
     return dict(zip(values.ids(table, item, "item").to_list(), values.ratings(table, rating).tolist(), strict=True))
 
 
-def _item_and_rating(table: Any) -> tuple[str, str]:
+def _item_and_rating(table: Table) -> tuple[str, str]:
     if not table.has_header and table.frame.width == 2:
         return table.frame.columns[0], table.frame.columns[1]
-    item = naming.require_column(table, "item", naming.ITEM_NAMES, "--item")
-    rating = naming.find_column(table, naming.RATING_NAMES)
-    if rating is None:
+    return _column(table, "item", naming.ITEM_NAMES), _column(table, "rating", naming.RATING_NAMES)
+
+
+def _column(table: Table, meaning: str, names: tuple[str, ...]) -> str:
+    """The column by its usual names; there is no flag to name it with, so it has to be renamed."""
+    found = naming.find_column(table, names)
+    if found is None:
         raise DataError(
-            f"No column looks like the rating; the columns are {', '.join(table.frame.columns)}.",
+            f"No column looks like the {meaning}; the columns are {', '.join(table.frame.columns)}.",
             file=table.name,
-            remedy="Give a table with columns item and rating.",
+            remedy=f"Call it '{meaning}'.",
         )
-    return item, rating
+    return found

@@ -103,8 +103,20 @@ class _Given:
 # --- opening ----------------------------------------------------------------------------------------
 
 
-def open_table(source: Any, *, known: frozenset[str] = naming.KNOWN_NAMES, allow_short: bool = False) -> Table:
+def open_table(
+    source: Any,
+    *,
+    known: frozenset[str] = naming.KNOWN_NAMES,
+    headerless: tuple[str, ...] = naming.HEADERLESS,
+    allow_short: bool = False,
+) -> Table:
     """A path or frame as a Table; a file without a header gets u.data's names: user, item, rating, timestamp.
+
+    Args:
+        source: the path or frame.
+        known: simplified column names by which a first line is recognised as a header.
+        headerless: other names for the first columns of a file without a header.
+        allow_short: take what a short line lacks as missing instead of raising.
 
     Raises:
         DataError: it cannot be read; file, line and remedy are named.
@@ -117,7 +129,7 @@ def open_table(source: Any, *, known: frozenset[str] = naming.KNOWN_NAMES, allow
             remedy="Give a path, or a pandas, polars or Arrow frame.",
         )
     path = Path(source)
-    return read_table(path, str(path), headerless=naming.HEADERLESS, known_names=known, allow_short=allow_short)
+    return read_table(path, str(path), headerless=headerless, known_names=known, allow_short=allow_short)
 
 
 def _open(source: Any, items: Any, users: Any, named: tuple[str, ...]) -> _Tables:
@@ -125,9 +137,13 @@ def _open(source: Any, items: Any, users: Any, named: tuple[str, ...]) -> _Table
     known = naming.KNOWN_NAMES | {simplify(name) for name in named}
     tables = _Tables(from_frame(source), "a frame") if is_frame(source) else _open_path(_resolve(source), known)
     if items is not None:
-        tables = replace(tables, items=open_table(items, known=known | set(naming.NAME_NAMES), allow_short=True))
+        items = open_table(
+            items, known=known | set(naming.NAME_NAMES), headerless=naming.HEADERLESS_ITEMS, allow_short=True
+        )
+        tables = replace(tables, items=items)
     if users is not None:
-        tables = replace(tables, users=open_table(users, known=known, allow_short=True))
+        users = open_table(users, known=known, headerless=naming.HEADERLESS[:1], allow_short=True)
+        tables = replace(tables, users=users)
     return tables
 
 
@@ -201,7 +217,7 @@ def _other_number(folder: Path, layout: Layout, n_ratings: int) -> tuple[str, ..
     """A note when a folder is called as a data set, laid out as it, and has another number of ratings."""
     from penchant.data.datasets import DATASETS
 
-    name = folder.resolve().name
+    name = folder.absolute().name
     for spec in DATASETS.values():
         is_meant = layout == spec.layout and name in (spec.name, PurePath(spec.folder).name)
         if is_meant and spec.n_ratings not in (None, n_ratings):
@@ -225,6 +241,13 @@ def _given(tables: _Tables, found: naming.Columns) -> tuple[_Given, tuple[str, .
     if not tables.zero_is_implicit or not (given.ratings == 0).any():
         return given, ()
     rows = np.flatnonzero(given.ratings != 0)
+    if not len(rows):
+        raise DataError(
+            "Every rating is 0, which means implicit feedback in this data set.",
+            file=table.name,
+            column=found.rating,
+            remedy="Check that the file is complete. To take 0 as a rating, give the file instead of its folder.",
+        )
     explicit = _Given(
         table=table,
         user_ids=given.user_ids.gather(rows),
@@ -272,7 +295,9 @@ def _assemble(tables: _Tables, user_column: str, given: _Given, described: Descr
     notes: tuple[str, ...] = ()
     if item_table is not None and described.name_column is not None:
         shown_in = tables.ratings if tables.items is None else tables.items
-        item_names, notes = names_to_show(items, item_table[described.name_column], shown_in.name)
+        item_names, notes = names_to_show(
+            items, item_table[described.name_column], described.name_column, shown_in.name
+        )
     user_table = None
     if tables.users is not None:
         keyed, user_notes = key(tables.users, user_column, given.user_ids, "user", naming.USER_NAMES)
@@ -306,38 +331,29 @@ def _merge_duplicates(interactions: Interactions, policy: str, given: _Given) ->
             line=given.line_of(position),
             remedy="Remove the repetitions, or choose what they mean: --duplicates last, first or mean.",
         )
-    times = interactions.times if interactions.times is not None else np.zeros(len(pairs), np.int64)
-    order = np.lexsort((np.arange(len(pairs)), times, pairs))  # by pair, then time, then line
-    ordered = pairs[order]
-    is_last = np.append(ordered[1:] != ordered[:-1], True)
-    is_first = np.append(True, ordered[1:] != ordered[:-1])
-    kept = np.sort(order[is_first if policy == "first" else is_last])
-    result = interactions.take(kept)
+    is_repeated = pl.Series(pairs).is_duplicated().to_numpy()
+    repeated = np.flatnonzero(is_repeated)
+    times = np.zeros(len(repeated)) if interactions.times is None else interactions.times[repeated]
+    order = repeated[np.lexsort((repeated, times, pairs[repeated]))]  # by pair, then time, then line
+    is_new_pair = pairs[order][1:] != pairs[order][:-1]
+    chosen = order[np.append(True, is_new_pair) if policy == "first" else np.append(is_new_pair, True)]
+    scores = interactions.ratings
     if policy == "mean":
-        result = _with_mean_ratings(result, pairs, interactions.ratings, pairs[kept])
+        number = np.append(0, np.cumsum(is_new_pair))  # of the pair, 0-based
+        scores = scores.copy()
+        scores[chosen] = np.bincount(number, scores[order]) / np.bincount(number)
+    kept = np.sort(np.concatenate((np.flatnonzero(~is_repeated), chosen)))
     by = "by time" if interactions.times is not None else "by line"
     how = "their mean is kept" if policy == "mean" else f"the {policy} {by} is kept"
-    return result, (f"{surplus:,} ratings repeat a user and an item: {how}.",)
-
-
-def _with_mean_ratings(
-    result: Interactions,
-    pairs: NDArray[np.int64],
-    scores: NDArray[np.float32],
-    kept: NDArray[np.int64],
-) -> Interactions:
-    distinct, inverse, counts = np.unique(pairs, return_inverse=True, return_counts=True)
-    means = np.bincount(inverse, scores, len(distinct)) / counts
-    return replace(result, ratings=means[np.searchsorted(distinct, kept)].astype(np.float32))
+    return replace(interactions, ratings=scores).take(kept), (f"{surplus:,} ratings repeat a user and an item: {how}.",)
 
 
 def _check_enough(interactions: Interactions, name: str) -> Interactions:
     for kind, count in (("user", interactions.n_users), ("item", interactions.n_items)):
         if count < 2:
             vocabulary = interactions.users if kind == "user" else interactions.items
-            how_many = f"There is only one {kind} ({vocabulary.ids[0]!r})" if count else "There are no ratings"
             raise DataError(
-                f"{how_many}; nothing can be learnt from comparing.",
+                f"There is only one {kind} ({vocabulary.ids[0]!r}); nothing can be learnt from comparing.",
                 file=name,
                 remedy=f"Check that the {kind} column is the right one, and that the file is complete.",
             )

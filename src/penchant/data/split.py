@@ -76,7 +76,7 @@ def split_random(interactions: Interactions, fraction: float = 0.2, seed: int = 
     """
     count = _count(interactions, fraction)
     shuffled = numpy_generator(seed, "split").permutation(len(interactions))
-    how = f"random {fraction:.0%}, seed {seed}"
+    how = f"random {100 * fraction:g}%, seed {seed}"
     return _cut(interactions, shuffled[:count], how, RANDOM_LEAK if interactions.times is not None else "")
 
 

@@ -45,6 +45,10 @@ class Table:
     has_header: bool = True
     text: Text | None = None
 
+    def column(self, name: str) -> pl.Series:
+        """The values of one column, without its name, which polars may take for a pattern ("^a.*$")."""
+        return self.frame[name].alias("")
+
     def line_of(self, row: int) -> int:
         """The 1-based line in the file at which a row starts (1-based row of a frame). Slow, for errors."""
         if self.text is None:
@@ -83,16 +87,18 @@ def from_frame(source: Any) -> Table:
         frame = nw.from_native(source)
         if isinstance(frame, nw.LazyFrame):
             frame = frame.collect()
-        columns = [_series(column).alias(str(column.name)) for column in frame.iter_columns()]
-        return _with_rows(Table(pl.DataFrame(columns), kind))
-    except DataError:
-        raise
+        columns = [_series(column) for column in frame.iter_columns()]
+        names = [str(name) for name in frame.columns]
+        if len(set(names)) < len(names):
+            raise ValueError("two columns have one name")
+        taken = pl.DataFrame(dict(zip(names, columns, strict=True)))
     except Exception as error:  # any library may be behind a frame, and a lazy one may do anything
         raise DataError(
             f"The frame cannot be read ({first_line(error)}).",
             file=kind,
             remedy="Give every column a name of its own, and a lazy frame what it needs.",
         ) from error
+    return _with_rows(Table(taken, kind))
 
 
 def _series(column: nw.Series[Any]) -> pl.Series:
@@ -169,7 +175,9 @@ def read_table(
             frame = text_tables.read_text(text, name, names, truncate)
     except OSError as error:
         raise DataError(
-            f"The file cannot be read: {error.strerror or error}.", file=name, remedy="Check the path."
+            f"The file cannot be read: {error.strerror or error}.",
+            file=name,
+            remedy="Check the path and its permissions.",
         ) from error
     frame = text_tables.without_blank_rows(_with_stripped_names(frame))
     table = _with_rows(Table(frame, name, has_header, text))

@@ -291,7 +291,7 @@ def read_text(text: Text, name: str, names: list[str], truncate: bool) -> pl.Dat
 
 def without_blank_rows(frame: pl.DataFrame) -> pl.DataFrame:
     """Without the rows that blank lines became, and those of separators only, as spreadsheets append them."""
-    last = frame[frame.columns[-1]]
+    last = frame.to_series(frame.width - 1).alias("")  # polars takes some names for patterns
     if not (last.null_count() or (last == "").any()):
         return frame
     blank = pl.all_horizontal(pl.all().is_null() | (pl.all().str.strip_chars(BLANKS) == ""))

@@ -49,7 +49,7 @@ def ids_or_missing(table: Table, column: str, kind: str) -> pl.Series:
     Raises:
         DataError: a value is a fractional number, or the column has another type.
     """
-    values = _without_categories(table.frame[column])
+    values = _without_categories(table.column(column))
     if values.dtype == pl.String:
         return _integers_or_text(values, strip=table.text is not None)
     if values.dtype == pl.Null:
@@ -77,7 +77,7 @@ def ratings(table: Table, column: str) -> NDArray[np.float32]:
     Raises:
         DataError: a value is missing, is text, NaN or infinite.
     """
-    values = _stripped(_without_categories(table.frame[column]))
+    values = _stripped(_without_categories(table.column(column)))
     _refuse(values.is_null(), table, column, "The rating is missing.", _BAD_RATING)
     if not (values.dtype.is_numeric() or values.dtype in (pl.String, pl.Boolean)):
         raise DataError(
@@ -98,7 +98,7 @@ def times(table: Table, column: str) -> NDArray[np.int64]:
     Raises:
         DataError: a value is missing or neither a number nor a date.
     """
-    values = _stripped(_without_categories(table.frame[column]))
+    values = _stripped(_without_categories(table.column(column)))
     _refuse(values.is_null(), table, column, "The time is missing.", _BAD_TIME)
     if values.dtype == pl.String:
         numbers = values.cast(pl.Float64, strict=False)
@@ -165,7 +165,7 @@ def _refuse(bad: pl.Series, table: Table, column: str, problem: str, remedy: str
     if not count:
         return
     row = int(bad.arg_true()[0])
-    value = table.frame[column][row]
+    value = table.column(column)[row]
     more = f" ({count:,} lines are so.)" if count > 1 else ""
     raise DataError(
         problem.format(repr(value)) + more,
