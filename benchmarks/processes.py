@@ -13,6 +13,7 @@ from typing import Any
 
 WORKERS = Path(__file__).resolve().parent / "workers"
 SHOWN_LINES = 40
+ON_THE_PROCESSOR = {"CUDA_VISIBLE_DEVICES": ""}  # the notebook's models are compared where penchant's kernels run
 
 
 class WorkerError(Exception):
@@ -44,7 +45,7 @@ def run_worker(
         # -E: neither PYTHONPATH nor PYTHONSTARTUP of the caller reaches a peer's environment.
         command = [str(python), "-E", "-W", "ignore", str(WORKERS / script), *given]
         started = time.perf_counter()
-        code = _run(command, errors, {**os.environ, **(environment or {})}, on_line)
+        code = _run(command, errors, {**os.environ, **ON_THE_PROCESSOR, **(environment or {})}, on_line)
         seconds = time.perf_counter() - started
         if code != 0 or not out.is_file():
             said = errors.read_text(encoding="utf-8", errors="replace").splitlines()[-SHOWN_LINES:]

@@ -108,7 +108,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for option, kind in (("data", Path), ("seed", int), ("epochs", int), ("out", Path)):
         parser.add_argument(f"--{option}", type=kind, required=True)
+    parser.add_argument("--threads", type=int, help="torch's own choice when not given")
     given = parser.parse_args()
+    if given.threads is not None:
+        torch.set_num_threads(given.threads)
 
     set_seed(given.seed)
     ratings, lines = merged_ratings(given.data)
@@ -124,6 +127,7 @@ def main() -> None:
             "pandas": pd.__version__,
         },
         "threads": torch.get_num_threads(),
+        "default_threads": given.threads is None,
         "device": str(dls.device),
         "seconds": {"import": imported - STARTED, "data": prepared - imported},
         "train_lines": lines[train].tolist(),

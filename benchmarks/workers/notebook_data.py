@@ -18,7 +18,7 @@ def merged_ratings(folder: Path) -> tuple[pd.DataFrame, np.ndarray]:
     ratings = pd.read_csv(folder / "ratings.csv")
     movies = pd.read_csv(folder / "movies.csv")
     ratings["line"] = np.arange(len(ratings))
-    ratings = ratings.sort_values("line").merge(movies)
+    ratings = ratings.merge(movies)
     by_film = np.argsort(pd.factorize(ratings["movieId"])[0], kind="stable")
     ratings = ratings.iloc[by_film].reset_index(drop=True)
     return ratings, ratings.pop("line").to_numpy()

@@ -19,7 +19,7 @@ from penchant.data.interactions import Interactions  # noqa: E402
 from penchant.data.split import Split, split_file  # noqa: E402
 from penchant.data.vocabulary import Vocabulary  # noqa: E402
 from penchant.models import build  # noqa: E402
-from penchant.models.fitting import FitOptions  # noqa: E402
+from penchant.models.fitting import FitLog, FitOptions  # noqa: E402
 
 # What a model loads when it is first fitted; loaded before the clock of the fit starts, as fastai is.
 ENGINES = {"dot": "penchant.kernels.sgd", "mf": "penchant.kernels.sgd", "mlp": "penchant.models.torch_training"}
@@ -66,15 +66,21 @@ def mean_mse(split: Split) -> float:
 
 
 def fit(model_name: str, settings: dict[str, Any], seed: int, split: Split) -> dict[str, Any]:
-    """Fit, and the epoch table; the settings are all of them, defaults included."""
-    model = build(model_name, **settings)
-    started = time.perf_counter()
-    log = model.fit(split, FitOptions(seed=seed))
-    seconds = time.perf_counter() - started
+    """Fit twice: the first of a process also loads what is loaded late, the second shows what learning takes."""
+    log, seconds = timed_fit(model_name, settings, seed, split)
+    _, again = timed_fit(model_name, settings, seed, split)
     epochs = [
         {"train_loss": one.train_loss, "valid_loss": one.valid_loss, "seconds": one.seconds} for one in log.epochs
     ]
-    return {"settings": model.settings.to_json(), "epochs": epochs, "fit_seconds": seconds}
+    return {"epochs": epochs, "fit_seconds": seconds, "fit_again_seconds": again}
+
+
+def timed_fit(model_name: str, settings: dict[str, Any], seed: int, split: Split) -> tuple[FitLog, float]:
+    """One fit and its wall time."""
+    model = build(model_name, **settings)
+    started = time.perf_counter()
+    log = model.fit(split, FitOptions(seed=seed))
+    return log, time.perf_counter() - started
 
 
 def main() -> None:
