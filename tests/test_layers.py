@@ -44,6 +44,7 @@ READING_ORDER = [
     "models.biases",
     "models.folding",
     "models.fitting",
+    "models.sgd_training",
     "models.base",
     "models.baseline",
     "models.factors",

@@ -11,6 +11,7 @@ docs/artifact.md is the specification. Nothing in it is code, and nothing is unp
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -53,25 +54,28 @@ class Artifact:
 
 
 def save_artifact(artifact: Artifact, folder: Path) -> None:
-    """Write a folder whole or not at all; an artifact that was there is replaced.
+    """Write a folder whole or not at all; an artifact that was there is replaced. A link to one stays a link.
 
     Raises:
-        ArtifactError: something that is not an artifact is in the way, or the disk refuses.
+        ArtifactError: something that is not an artifact is in the way, the disk refuses, or the manifest holds
+            what JSON has no word for.
     """
-    folder = folder.absolute()
-    _check_replaceable(folder)
+    files = _serialise(artifact)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    try:
-        _write(artifact, beside)
-        _swap(beside, folder)
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        place = folder.resolve()
+        _check_replaceable(place)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
+        try:
+            _write(files, beside)
+            _swap(beside, place)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
+        raise ArtifactError(
+            f"{folder} cannot be written: {getattr(error, 'strerror', None) or error}.",
+            remedy="Choose a folder with room that you may write.",
+        ) from error
 
 
 def load_artifact(folder: Path) -> Artifact:
@@ -95,7 +99,7 @@ def load_artifact(folder: Path) -> Artifact:
 
         arrays = safetensors.numpy.load(files[ARRAYS])
         users, items = pl.read_parquet(files[USERS]), pl.read_parquet(files[ITEMS])
-    except Exception as error:  # whatever the readers raise; the checksums held, so a writer was at fault
+    except (Exception, pl.exceptions.PanicException) as error:  # the checksums held, so a writer was at fault
         raise ArtifactError(f"{folder} cannot be read: {error}", remedy="Fit the model again.") from error
     del manifest["files"]
     return Artifact(manifest, arrays, users, items)
@@ -103,20 +107,17 @@ def load_artifact(folder: Path) -> Artifact:
 
 def load_manifest(folder: Path) -> dict[str, Any]:
     """The manifest alone, checked for format, version and its own checksum."""
-    if not folder.is_dir():
+    place = folder / MANIFEST
+    if not _exists(folder):
         raise ArtifactError(f"There is no model at {folder}.", remedy="Give the folder that penchant fit wrote (-o).")
-    if not (folder / MANIFEST).is_file():
+    if not _exists(place):
         raise ArtifactError(
             f"{folder} is not a penchant model: it has no {MANIFEST}.",
             remedy="Give the folder that penchant fit wrote (-o).",
         )
-    try:
-        manifest = json.loads(_read(folder / MANIFEST))
-        assert isinstance(manifest, dict)
-    except (ValueError, AssertionError, RecursionError) as error:
-        raise ArtifactError(f"{folder / MANIFEST} is damaged: it is not JSON.", remedy=_AGAIN) from error
+    manifest = _parse_manifest(_read(place), place)
     if manifest.get("format") != FORMAT:
-        raise ArtifactError(f"{folder / MANIFEST} is not of a penchant model.", remedy="Give another folder.")
+        raise ArtifactError(f"{place} is not of a penchant model.", remedy="Give another folder.")
     if manifest.get("format_version") != FORMAT_VERSION:
         raise ArtifactError(
             f"{folder} has format {manifest.get('format_version')}; this penchant ({__version__}) reads"
@@ -124,36 +125,77 @@ def load_manifest(folder: Path) -> dict[str, Any]:
             remedy="Use the penchant that wrote it, or fit the model again.",
         )
     checksum = manifest.pop("checksum", None)
-    if checksum != _checksum(manifest) or not isinstance(manifest.get("files"), dict):
-        raise ArtifactError(f"{folder / MANIFEST} was edited or truncated: its checksum differs.", remedy=_AGAIN)
+    try:
+        unchanged = checksum == _checksum(manifest)
+    except (ValueError, RecursionError):  # half a surrogate pair, infinity: nothing that we ever write
+        unchanged = False
+    if not unchanged or not isinstance(manifest.get("files"), dict):
+        raise ArtifactError(f"{place} was edited or truncated: its checksum differs.", remedy=_AGAIN)
     return manifest
 
 
 _AGAIN = "Copy the artifact again from where it is whole, or fit the model again."
 
 
-def _write(artifact: Artifact, folder: Path) -> None:
+def _parse_manifest(content: bytes, place: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(content, object_pairs_hook=_distinct)
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"{place} is damaged: it is not JSON.", remedy=_AGAIN) from error
+    if not isinstance(manifest, dict):
+        raise ArtifactError(f"{place} is not of a penchant model.", remedy="Give another folder.")
+    return manifest
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; of a name that is there twice, readers would differ on which one counts."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name occurs twice")
+    return found
+
+
+def _serialise(artifact: Artifact) -> dict[str, bytes]:
+    """The files by name. Made in memory, so that there is one place where a disk can be full: `_write`."""
     import safetensors.numpy
 
-    arrays = {name: np.ascontiguousarray(array) for name, array in sorted(artifact.arrays.items())}
-    safetensors.numpy.save_file(arrays, folder / ARRAYS)
-    artifact.users.write_parquet(folder / USERS, compression="zstd")
-    artifact.items.write_parquet(folder / ITEMS, compression="zstd")
+    arrays = {name: np.asarray(array, order="C") for name, array in sorted(artifact.arrays.items())}
+    files = {
+        ARRAYS: safetensors.numpy.save(arrays),
+        USERS: _parquet(artifact.users),
+        ITEMS: _parquet(artifact.items),
+    }
     manifest = {"format": FORMAT, "format_version": FORMAT_VERSION, "penchant": __version__, **artifact.manifest}
-    manifest["files"] = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in FILES}
+    manifest["files"] = {name: hashlib.sha256(files[name]).hexdigest() for name in FILES}
+    try:
+        # As a reader will see it: keys are strings, and a file name that is not UTF-8 has "?" in it.
+        text = json.dumps(manifest, ensure_ascii=False, allow_nan=False)
+        manifest = json.loads(text.encode(errors="replace"))
+    except (TypeError, ValueError) as error:
+        raise ArtifactError(
+            f"The manifest cannot be written as JSON: {error}.",
+            remedy="Use plain numbers, strings, lists and dictionaries in about and in a module's settings.",
+        ) from error
     manifest["checksum"] = _checksum(manifest)
-    text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    (folder / MANIFEST).write_text(text, encoding="utf-8", newline="\n")
-    folder.chmod(0o755)  # mkdtemp's 0700, and safetensors' 0600, would keep a service of another user out
-    for name in (*FILES, MANIFEST):
+    files[MANIFEST] = (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode()
+    return files
+
+
+def _parquet(frame: pl.DataFrame) -> bytes:
+    file = io.BytesIO()
+    frame.write_parquet(file, compression="zstd")
+    return file.getvalue()
+
+
+def _write(files: dict[str, bytes], folder: Path) -> None:
+    """All files, on the disk, so that a power cut after the rename finds them whole."""
+    folder.chmod(0o755)  # mkdtemp's 0700 would keep a service of another user out
+    for name, content in files.items():
+        with (folder / name).open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         (folder / name).chmod(0o644)
-        _flush(folder / name)
-
-
-def _flush(path: Path) -> None:
-    """To the disk, so that a power cut after the rename finds whole files."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
 
 
 def _swap(new: Path, folder: Path) -> None:
@@ -162,40 +204,63 @@ def _swap(new: Path, folder: Path) -> None:
         new.rename(folder)
         return
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
-    old = folder.rename(aside / "old")
     try:
-        new.rename(folder)
-    except OSError:
-        old.rename(folder)
-        raise
+        old = folder.rename(aside / "old")
+        try:
+            new.rename(folder)
+        except BaseException:  # Ctrl-C between the two renames as well
+            if not folder.exists():
+                old.rename(folder)
+            raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
 
 def _check_replaceable(folder: Path) -> None:
-    if folder.is_dir() and (not any(folder.iterdir()) or (folder / MANIFEST).is_file()):
+    """Whether all of what is in the way may be deleted: nothing, or the files of an artifact and no others."""
+    if not folder.exists():
         return
-    if folder.exists():
-        raise ArtifactError(
-            f"{folder} exists and is not a penchant model; it is left as it is.", remedy="Choose another folder (-o)."
-        )
+    found = {entry.name for entry in folder.iterdir()} if folder.is_dir() else {folder.name}
+    if not found or (MANIFEST in found and found <= {MANIFEST, *FILES} and _looks_ours(folder / MANIFEST)):
+        return
+    others = sorted(found - {MANIFEST, *FILES})
+    holds = f", but holds {others[0]!r}" if folder.is_dir() and others else ""
+    raise ArtifactError(
+        f"{folder} exists and is not a penchant model{holds}; it is left as it is.",
+        remedy="Choose another folder (-o), or move it away.",
+    )
+
+
+def _looks_ours(manifest: Path) -> bool:
+    """Many programs have a manifest.json. Ours may be damaged and still be replaced."""
+    return f'"{FORMAT}"'.encode() in _read(manifest)
+
+
+def _json(value: Any) -> str:
+    """JSON with sorted keys and no blanks."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def _checksum(manifest: dict[str, Any]) -> str:
-    """SHA-256 of the manifest without its checksum, as JSON with sorted keys and no blanks."""
-    text = json.dumps(manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    """SHA-256 of the manifest without its checksum, as JSON with sorted keys and no blanks, in UTF-8."""
+    return hashlib.sha256(_json(manifest).encode()).hexdigest()
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 def _read(path: Path) -> bytes:
     try:
+        if not path.is_file():  # a pipe or a device would be read for ever
+            raise ArtifactError(f"{path} is missing or not a file.", remedy=_AGAIN)
         return path.read_bytes()
     except OSError as error:
-        raise ArtifactError(f"{path} cannot be read: {error.strerror or error}.", remedy=_AGAIN) from error
+        raise _unreadable(path, error) from error
 
 
-def _unwritable(folder: Path, error: OSError) -> ArtifactError:
-    return ArtifactError(
-        f"{folder} cannot be written: {error.strerror or error}.",
-        remedy="Choose a folder with room that you may write.",
-    )
+def _unreadable(path: Path, error: OSError) -> ArtifactError:
+    return ArtifactError(f"{path} cannot be read: {error.strerror or error}.", remedy=_AGAIN)

@@ -2,66 +2,129 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
 from penchant import __version__, terminal
-from penchant.errors import InputError, PenchantError, SettingError
-from penchant.models.fitting import FitOptions, NothingLearnt
-from penchant.options import FITTING, READING, SETTINGS, SPLITTING, parse_settings, with_groups
+from penchant.errors import InputError, PenchantError, SettingError, UnknownIdError
+from penchant.options import (
+    FITTING,
+    READING,
+    SPLITTING,
+    ItemColumn,
+    Json,
+    K,
+    ModelDir,
+    Module,
+    PlainCommand,
+    PlainGroup,
+    Ratings,
+    Seed,
+    SettingsCommand,
+    UsageError,
+    UserColumn,
+    choice,
+    how_to_split,
+    parse_settings,
+    usage_problem,
+    whole,
+    with_groups,
+)
 
 BAD_INPUT = 2
-INTERRUPTED = 130
+INTERRUPTED = 130  # 128 and the number of the signal, as shells say it
+TERMINATED = 143
+A_BLOCK = 500_000  # recommendations in memory at a time
 
-app = typer.Typer(
-    name="penchant",
-    help="From a table of ratings to a trained, explained, evaluated and saved recommender.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-data_app = typer.Typer(help="Data sets by name: list, fetch, describe.", no_args_is_help=True)
+HELP = {"help_option_names": ["-h", "--help"]}
+app = typer.Typer(name="penchant", cls=PlainGroup, add_completion=False, context_settings=HELP)
+data_app = typer.Typer(cls=PlainGroup)
 app.add_typer(data_app, name="data")
 
 Flags = dict[str, Any]
-Ratings = Annotated[
-    str,
-    typer.Argument(metavar="RATINGS", help="A file, a folder laid out as its publisher does, or a data set's name."),
-]
-ModelDir = Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="A folder that penchant fit wrote.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")]
-Seed = Annotated[int, typer.Option(help="All randomness comes from it.")]
-UserColumn = Annotated[str | None, typer.Option("--user", help="Column of users.")]
-ItemColumn = Annotated[str | None, typer.Option("--item", help="Column of items.")]
-Module = Annotated[
-    str | None, typer.Option(metavar="FILE.py:CLASS", help="Where the class is, for a model of your own torch module.")
-]
 
 
-def main() -> None:
-    """The entry point: errors become a message and exit code 2, Ctrl-C exits with 130."""
+def main() -> NoReturn:
+    """The entry point of `penchant` and of `python -m penchant`."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code: 0, 2 for bad input, 130 after Ctrl-C, 143 after SIGTERM."""
+    terminal.prepare_streams()
+    with warnings.catch_warnings(), _terminable() as terminated:
+        if not sys.warnoptions:
+            warnings.simplefilter("ignore")  # for programmers; python -W shows them
+        try:
+            code = _invoke(arguments)
+            if sys.stdout is not None:  # as after >&- in a shell
+                sys.stdout.flush()
+        except UsageError as error:
+            terminal.fail(*usage_problem(error))
+            return BAD_INPUT
+        except PenchantError as error:
+            terminal.fail(error.problem, error.remedy)
+            return BAD_INPUT
+        except KeyboardInterrupt:
+            terminal.fail("Interrupted.")
+            code = INTERRUPTED
+        except BrokenPipeError:  # whoever read the output has seen enough: | head
+            _forget_output()
+            return 1
+        except OSError as error:  # a full disk behind stdout; files are the library's business, with errors of its own
+            _forget_output()
+            terminal.fail(f"The output cannot be written: {error.strerror or error}.")
+            return BAD_INPUT
+        return TERMINATED if terminated and code == INTERRUPTED else code
+
+
+def _forget_output() -> None:
+    """Python flushes stdout once more at its end, and would complain again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _invoke(arguments: Sequence[str]) -> int:
+    command = typer.main.get_command(app)
     try:
-        app()
-    except PenchantError as error:
-        terminal.fail(error.problem, error.remedy)
-        sys.exit(BAD_INPUT)
-    except NothingLearnt:
-        terminal.fail("Interrupted before the first epoch ended: nothing was learnt, nothing was written.", "")
-        sys.exit(INTERRUPTED)
-    except KeyboardInterrupt:
-        terminal.fail("Interrupted.", "")
-        sys.exit(INTERRUPTED)
+        with command.make_context("penchant", list(arguments)) as context:
+            command.invoke(context)
+    except typer.Exit as ending:
+        return ending.exit_code
+    return 0
+
+
+@contextmanager
+def _terminable() -> Iterator[list[int]]:
+    """Inside, SIGTERM is taken as Ctrl-C is: a fit keeps its best epoch, a half-written file is removed."""
+    received: list[int] = []
+
+    def interrupt(number: int, frame: object) -> NoReturn:
+        del frame
+        received.append(number)
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not in the main thread, which alone receives signals
+        yield received
+        return
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"penchant {__version__}")
+        terminal.say(f"penchant {__version__}")
         raise typer.Exit
 
 
@@ -71,14 +134,22 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
+    """From a table of ratings to a trained, explained, evaluated and saved recommender.
+
+    First steps:
+      penchant demo                                    the main job on real ratings, from table to pictures
+      penchant fit ratings.csv -o model                train a model on a table of your own
+      penchant recommend model --user 42               ask it
+      penchant COMMAND --help                          all that a command can do
+    """
     del version
 
 
 # --- fitting ----------------------------------------------------------------------------------------
 
 
-@app.command()
-@with_groups(READING, SPLITTING, FITTING, SETTINGS)
+@app.command(cls=SettingsCommand)
+@with_groups(READING, SPLITTING, FITTING, settings=True)
 def fit(
     ratings: Ratings,
     reading: Flags,
@@ -86,45 +157,77 @@ def fit(
     fitting: Flags,
     settings: Flags,
     model: Annotated[
-        str, typer.Option("--model", "-m", help="bias, dot, mf, mlp, or FILE.py:CLASS for your own torch module.")
+        str,
+        typer.Option(
+            "--model", "-m", metavar="NAME", help="bias, dot, mf, mlp, or FILE.py:CLASS for a torch module of your own."
+        ),
     ] = "mf",
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder to save the model in.")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FOLDER", help="Where to save the model.")] = None,
     json: Json = False,
 ) -> None:
-    """Train a model on a table of ratings, show its losses, and save it."""
+    """Train a model on a table of ratings, show its losses, and save it.
+
+    Ctrl-C keeps the best epoch so far and saves it.
+
+    Examples:
+      penchant fit ml-latest-small -o model
+      penchant fit ratings.csv --user customer --item sku --items products.csv -o model
+      penchant fit u1.base --valid u1.test --model mlp --layers 100,50 --epochs 10
+      penchant fit ratings.csv --model net.py:DotProduct --set n_factors=20
+    """
     from penchant import job
+    from penchant.models.fitting import FitOptions
 
     unfitted = job.build_any(model, parse_settings(settings, [job.kind_of(model)]))
-    split = _read_split(ratings, reading, splitting, fitting["seed"], json)
+    how = how_to_split(splitting, fitting)
+    job.check_machine([unfitted], fitting["device"])
+    if out is not None:
+        job.check_destination(out)
+    split = _read_split(ratings, reading, splitting["valid"], how | {"seed": fitting["seed"]}, json)
     with _listening(json) as listener:
         fitted = job.fit_model(unfitted, split, FitOptions(listener=listener, **fitting))
     saved = fitted.save(out) if out is not None else None
     _say_fitted(fitted, saved, json)
-    if fitted.log and fitted.log.ending == "interrupted":
+    if job.was_interrupted(fitted):
         raise typer.Exit(INTERRUPTED)
 
 
-@app.command()
-@with_groups(READING, SPLITTING, FITTING, SETTINGS)
+@app.command(cls=SettingsCommand)
+@with_groups(READING, SPLITTING, FITTING, settings=True)
 def compare(
     ratings: Ratings,
     reading: Flags,
     splitting: Flags,
     fitting: Flags,
     settings: Flags,
-    models: Annotated[str, typer.Option(help="Names, and FILE.py:CLASS, separated by commas.")] = "bias,dot,mf,mlp",
+    models: Annotated[
+        str, typer.Option(metavar="NAMES", help="Names, and FILE.py:CLASS, separated by commas.")
+    ] = "bias,dot,mf,mlp",
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Folder to save the models in, one folder each.")
+        Path | None,
+        typer.Option("-o", "--out", metavar="FOLDER", help="Where to save the models, in a folder each."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Train several models on one split and print their losses side by side."""
-    from penchant import job
+    """Train several models on one split, and print their losses side by side.
 
-    names = [name.strip() for name in models.split(",") if name.strip()]
+    A setting is given to those of the models that have it.
+
+    Examples:
+      penchant compare ml-latest-small
+      penchant compare ratings.csv --models bias,mf,net.py:DotProduct --factors 20 -o models
+    """
+    from penchant import job
+    from penchant.models.fitting import FitOptions
+
+    names = list(dict.fromkeys(name.strip() for name in models.split(",") if name.strip()))
     values = parse_settings(settings, [job.kind_of(name) for name in names])
     unfitted = list(job.build_several(names, values))
-    split = _read_split(ratings, reading, splitting, fitting["seed"], json)
+    how = how_to_split(splitting, fitting, comparing=True)
+    job.check_machine(unfitted, fitting["device"])
+    if out is not None:
+        job.check_destination(out / "model")
+    split = _read_split(ratings, reading, splitting["valid"], how | {"seed": fitting["seed"]}, json)
     with _listening(json) as listener:
         fitted = job.compare_models(unfitted, split, FitOptions(listener=listener, **fitting))
     for one in fitted:
@@ -135,43 +238,52 @@ def compare(
         terminal.say_comparison(fitted)
         _say_leak(split.may_leak)
         terminal.say(f"\nThe models are in {out}." if out else "\nNothing was saved; -o FOLDER saves all of them.")
+    if len(fitted) < len(unfitted) or any(map(job.was_interrupted, fitted)):
+        terminal.warn(f"Interrupted: {len(fitted)} of {terminal.counted(len(unfitted), 'model')} had learnt something.")
+        raise typer.Exit(INTERRUPTED)
 
 
 @contextmanager
 def _listening(json: bool) -> Iterator[Any]:
     """Who prints the epochs; its bar is taken away whatever happens."""
+    from penchant.models.fitting import NothingLearnt
+
     listener = terminal.EpochLines() if json else terminal.EpochTable()
     try:
         yield listener
+    except NothingLearnt:
+        listener.close()
+        terminal.fail("Interrupted before the first epoch ended: nothing was learnt, nothing was written.")
+        raise typer.Exit(INTERRUPTED) from None
     finally:
         listener.close()
 
 
-def _read_split(ratings: str, reading: Flags, splitting: Flags, seed: int, json: bool) -> Any:
+def _read_split(source: str, reading: Flags, valid: str | None, how: Flags, json: bool) -> Any:
     """Read and split, telling what was read."""
     from penchant import job
 
-    train = _read(ratings, json, **reading)
-    valid = splitting.pop("valid")
-    held_out = _read(str(valid), json, **reading) if valid is not None else None
-    split = job.make_split(train, valid=held_out, seed=seed, **splitting)
+    train = _read(source, json, reading)
+    held_out = _read(valid, json, reading, told=train.notes) if valid is not None else None
+    split = job.make_split(train, valid=held_out, **how)
     if not json:
         terminal.say(f"Split: {split}.")
     return split
 
 
-def _read(source: str, json: bool, **how: Any) -> Any:
+def _read(source: str, json: bool, how: Mapping[str, Any], told: Sequence[str] = ()) -> Any:
     from penchant.data.read import read_ratings
 
     _fetch_if_named(source)
-    found = read_ratings(source, **how)
+    with terminal.waiting(f"Reading {source}"):
+        found = read_ratings(source, **how)
     if not json:
-        terminal.say(
-            f"Read {source}: {len(found):,} ratings of {found.n_items:,} items by {found.n_users:,} users,"
-            f" from {found.scale[0]:g} to {found.scale[1]:g}."
-        )
+        n_ratings, n_items = terminal.counted(len(found), "rating"), terminal.counted(found.n_items, "item")
+        by = f"{n_ratings} of {n_items} by {terminal.counted(found.n_users, 'user')}"
+        terminal.say(f"Read {source}: {by}, from {found.scale[0]:g} to {found.scale[1]:g}.")
     for note in found.notes:
-        terminal.warn(note)
+        if note not in told:
+            terminal.warn(note)
     return found
 
 
@@ -212,26 +324,39 @@ def _say_leak(may_leak: str) -> None:
         terminal.warn(may_leak)
 
 
-@app.command()
+@app.command(cls=PlainCommand)
 @with_groups(READING)
 def evaluate(
     model_dir: ModelDir,
     ratings: Ratings,
     reading: Flags,
-    metrics: Annotated[str, typer.Option(help="Names, separated by commas.")] = "mse,rmse,mae",
+    metrics: Annotated[
+        str, typer.Option(metavar="NAMES", help="mse, rmse, mae, separated by commas.")
+    ] = "mse,rmse,mae",
     seed: Seed = 0,
     module: Module = None,
     json: Json = False,
 ) -> None:
-    """Measure a saved model on a table of ratings, with intervals."""
+    """Measure a saved model on a table of ratings, with 95 % intervals over its users.
+
+    Examples:
+      penchant evaluate model u1.test
+      penchant evaluate model newer.csv --metrics rmse --json
+    """
+    from penchant import job
     from penchant.evaluate import check_metrics
 
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     check_metrics(names)
     recommender = _load(model_dir, module)
-    report = recommender.evaluate(_read(ratings, json, **reading), names, seed).to_json()
+    found = _read(ratings, json, reading)
+    report = recommender.evaluate(found, names, seed).to_json()
+    report["n_trained_on"] = job.count_trained_on(recommender, found)
     if report["n_unknown"] == report["n"]:
         terminal.warn("The model knows none of these pairs; are the ids the same? (--item title for titles.)")
+    if report["n_trained_on"]:
+        n = f"{report['n_trained_on']:,} of {terminal.counted(report['n'], 'rating')}"
+        terminal.warn(f"The model was trained on {n}: on new ones its errors are larger.")
     if json:
         terminal.say_json({"event": "result", **report})
     else:
@@ -241,23 +366,37 @@ def evaluate(
 # --- answering --------------------------------------------------------------------------------------
 
 
-@app.command()
+@app.command(cls=PlainCommand)
 def recommend(
     model_dir: ModelDir,
-    user: Annotated[str | None, typer.Option(help="A user's id.")] = None,
-    k: Annotated[int, typer.Option("-k", help="How many items.")] = 10,
-    users: Annotated[Path | None, typer.Option(help="Table with a column of users, for many at once.")] = None,
+    user: Annotated[str | None, typer.Option(metavar="ID", help="A user's id.")] = None,
+    users: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Table with a column of users, for many at once.")
+    ] = None,
     rated: Annotated[
-        Path | None, typer.Option(help="Table of item and rating: a new user, folded in without retraining.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Table of item and rating: somebody new, answered without retraining."),
     ] = None,
+    k: K = 10,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="File for the lists: .parquet, .csv or .jsonl.")
+        Path | None,
+        typer.Option("-o", "--out", metavar="FILE", help="File for the lists: .parquet, .csv, .tsv or .jsonl."),
     ] = None,
+    skip_unknown: Annotated[
+        bool, typer.Option("--skip-unknown", help="Leave out those of --users that the model does not know.")
+    ] = False,
     include_seen: Annotated[bool, typer.Option("--include-seen", help="Also items that the user has rated.")] = False,
     module: Module = None,
     json: Json = False,
 ) -> None:
-    """Recommend items to a user, to many users, or to somebody new."""
+    """Recommend items to a user, to many users, or to somebody new.
+
+    Examples:
+      penchant recommend model --user 42 -k 5
+      penchant recommend model --users users.csv --out lists.parquet
+      penchant recommend model --rated mine.csv
+    """
+    from penchant.data.pairs import read_rated
     from penchant.data.write import check_writable, write_table
 
     if sum(given is not None for given in (user, users, rated)) != 1:
@@ -266,45 +405,65 @@ def recommend(
         check_writable(out)
     recommender = _load(model_dir, module)
     if users is not None:
-        lists = list(recommender.recommend_many(_user_column(users, recommender), k, include_seen=include_seen))
-    elif rated is not None:
-        lists = [(rated.stem, recommender.recommend(rated=_rated(rated), k=k, include_seen=include_seen))]
-    else:
-        lists = [(user, recommender.recommend(user, k, include_seen=include_seen))]
-    if out is not None:
-        write_table(recommender.lists_frame(lists), out)
-        terminal.say(f"{len(lists):,} lists of up to {k} items are in {out}.")
+        _recommend_many(recommender, users, k, out, include_seen, skip_unknown, json)
         return
-    for who, items in lists:
-        if json:
-            terminal.say_json({"user": who, "items": [vars(item) for item in items]})
-        else:
-            terminal.say_recommendations(f"For {'the ratings in ' + str(rated) if rated else f'user {who}'}", items)
+    if rated is not None:
+        who, title = rated.stem, f"For the ratings in {rated}"
+        items = recommender.recommend(rated=read_rated(rated), k=k, include_seen=include_seen)
+    else:
+        who = _known_user(recommender, str(user))
+        title, items = f"For user {who}", recommender.recommend(who, k, include_seen=include_seen)
+    if out is not None:
+        write_table(recommender.lists_frame([(who, items)]), out)
+        terminal.say(f"{terminal.counted(len(items), 'item')} in {out}.")
+    elif json:
+        terminal.say_json({"user": who, "items": [_plain(item) for item in items]})
+    else:
+        terminal.say_recommendations(title, items)
 
 
-def _user_column(path: Path, recommender: Any) -> list[Any]:
+def _recommend_many(
+    recommender: Any, users: Path, k: int, out: Path | None, include_seen: bool, skip_unknown: bool, json: bool
+) -> None:
+    from penchant import job
     from penchant.data.pairs import read_ids
+    from penchant.data.write import write_tables
 
-    return read_ids(path, recommender.users)
+    ids, n_unknown = read_ids(users, recommender.users, skip_unknown=skip_unknown)
+    if n_unknown:
+        terminal.warn(f"{terminal.counted(n_unknown, 'line')} with a user that the model does not know: left out.")
+    if out is not None:
+        tables = job.recommend_tables(recommender, ids, k, include_seen=include_seen)
+        write_tables(terminal.following(tables, len(ids), "Recommending"), out)
+        terminal.say(f"{terminal.counted(len(ids), 'list')} of up to {terminal.counted(k, 'item')} in {out}.")
+        return
+    for who, items in job.recommend_many(recommender, ids, k, include_seen=include_seen):
+        if json:
+            terminal.say_json({"user": who, "items": [_plain(item) for item in items]})
+        else:
+            terminal.say_recommendations(f"For user {who}", items)
 
 
-def _rated(path: Path) -> dict[Any, float]:
-    from penchant.data.pairs import read_rated
-
-    return read_rated(path)
-
-
-@app.command()
+@app.command(cls=PlainCommand)
 def predict(
     model_dir: ModelDir,
     pairs: Annotated[Path, typer.Argument(metavar="PAIRS", help="Table with columns of users and items.")],
     user: UserColumn = None,
     item: ItemColumn = None,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="File: .csv, .parquet or .jsonl.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="FILE", help="File: .csv, .tsv, .parquet or .jsonl.")
+    ] = None,
     module: Module = None,
     json: Json = False,
 ) -> None:
-    """Predict the ratings of pairs of a user and an item."""
+    """Predict the ratings of pairs of a user and an item, as CSV where no file is given.
+
+    The column 'known' says what the model knows of a pair: both, user, item or neither.
+
+    Examples:
+      penchant predict model pairs.csv
+      penchant predict model pairs.csv --user customer --item sku -o predictions.parquet
+    """
     from penchant.data.pairs import read_pairs
     from penchant.data.write import check_writable, write_table
 
@@ -317,90 +476,133 @@ def predict(
     frame.insert_column(1, items.alias("item"))
     if out is not None:
         write_table(frame, out)
-        terminal.say(f"{frame.height:,} predictions are in {out}.")
+        terminal.say(f"{terminal.counted(frame.height, 'prediction')} in {out}.")
     elif json:
         for row in frame.iter_rows(named=True):
-            terminal.say_json(row)
+            terminal.say_json(_plain(row))
     else:
-        sys.stdout.write(frame.write_csv(float_precision=4))
+        for start in range(0, frame.height, A_BLOCK):
+            block = frame.slice(start, A_BLOCK)
+            sys.stdout.write(block.write_csv(float_precision=4, include_header=start == 0))
+    _say_unknown(frame)
+
+
+def _say_unknown(frame: Any) -> None:
     unknown = int((frame["known"] != "both").sum())
-    if unknown:
-        terminal.warn(f"{unknown:,} pairs have a user or item that the model does not know; see the column 'known'.")
+    if unknown == frame.height and frame["known"].n_unique() == 1:
+        part = {"neither": "users and none of these items", "user": "items", "item": "users"}[frame["known"][0]]
+        terminal.warn(f"The model knows none of these {part}; are the ids the same?")
+    elif unknown:
+        pairs = f"{terminal.counted(unknown, 'pair')} {'has' if unknown == 1 else 'have'}"
+        terminal.warn(f"{pairs} a user or an item that the model does not know; see the column 'known'.")
 
 
 # --- looking ----------------------------------------------------------------------------------------
 
 
-@app.command()
+@app.command(cls=PlainCommand)
 def explain(
     model_dir: ModelDir,
-    user: Annotated[str | None, typer.Option(help="With --item: why this user has this score for the item.")] = None,
-    item: Annotated[str | None, typer.Option(help="An item's name or id.")] = None,
-    k: Annotated[int, typer.Option("-k", help="How many items.")] = 5,
+    user: Annotated[
+        str | None, typer.Option(metavar="ID", help="With --item: why this user has this score for the item.")
+    ] = None,
+    item: Annotated[str | None, typer.Option(metavar="NAME", help="An item's name (in any case) or id.")] = None,
+    k: K = 5,
     module: Module = None,
     json: Json = False,
 ) -> None:
-    """Show the items liked best and least by bias; or why a user has a score for an item."""
-    recommender = _load(model_dir, module)
+    """Show the items liked best and least by bias, or why a user has a score for an item.
+
+    The bias of an item is how much better it is rated than others, apart from who rated it.
+
+    Examples:
+      penchant explain model
+      penchant explain model --user 42 --item "Toy Story (1995)"
+    """
     if (user is None) != (item is None):
         raise SettingError("A score needs a user and an item.", remedy="Give both --user and --item, or neither.")
+    recommender = _load(model_dir, module)
     if user is not None and item is not None:
-        row = recommender.find_item(item)
-        found = recommender.explain(user, recommender.items.ids[row])
-        name = recommender.item_names[row]
+        who, row = _known_user(recommender, user), _known_item(recommender, item)
+        found, name = recommender.explain(who, recommender.items.ids[row]), recommender.item_names[row]
         if json:
-            terminal.say_json({"user": user, "item": name, "parts": dict(found.parts), "score": found.score})
+            terminal.say_json({"user": who, "item": name, "parts": _plain(found.parts), "score": found.score})
         else:
-            terminal.headline(f"Why {name} for user {user}")
+            terminal.headline(f"Why {name} for user {who}")
             terminal.say_parts(found.parts, found.score)
         return
     best, worst = recommender.extremes(k)
     if json:
-        terminal.say_json({"best": [vars(one) for one in best], "worst": [vars(one) for one in worst]})
+        terminal.say_json({"best": [_plain(one) for one in best], "worst": [_plain(one) for one in worst]})
         return
     terminal.say_items("Best by bias", best, "bias", "{:+.3f}")
     terminal.say_items("Worst by bias", worst, "bias", "{:+.3f}")
 
 
-@app.command()
+@app.command(cls=PlainCommand)
 def similar(
     model_dir: ModelDir,
-    item: Annotated[str, typer.Argument(help="An item's name (in any case) or id.")],
-    k: Annotated[int, typer.Option("-k", help="How many items.")] = 10,
+    item: Annotated[str, typer.Argument(metavar="ITEM", help="An item's name (in any case) or id.")],
+    k: K = 10,
     min_ratings: Annotated[
-        int | None, typer.Option(help="Leave out items with fewer ratings, whose factors are mostly chance. [20]")
+        int | None,
+        typer.Option(
+            metavar="N",
+            parser=whole("--min-ratings", 0),
+            show_default="20, or fewer in a small table",
+            help="Leave out items with fewer ratings, whose factors are mostly chance.",
+        ),
     ] = None,
     module: Module = None,
     json: Json = False,
 ) -> None:
-    """Show the items most like one (cosine of factors)."""
+    """Show the items most like one: those whose factors point the same way (cosine).
+
+    Examples:
+      penchant similar model "Silence of the Lambs, The (1991)"
+      penchant similar model 593 -k 3
+    """
     recommender = _load(model_dir, module)
-    found = recommender.similar(item, k, min_ratings=min_ratings)
+    row = _known_item(recommender, item)
+    name = recommender.item_names[row]
+    found = recommender.similar(recommender.items.ids[row], k, min_ratings=min_ratings)
     if json:
-        terminal.say_json({"item": item, "similar": [vars(one) for one in found]})
+        terminal.say_json({"item": name, "similar": [_plain(one) for one in found]})
     else:
-        terminal.say_items(
-            f"Most like {recommender.item_names[recommender.find_item(item)]}", found, "cosine", "{:.3f}"
-        )
+        terminal.say_items(f"Most like {name}", found, "cosine", "{:.3f}")
 
 
-@app.command()
+@app.command(cls=PlainCommand)
 def plot(
     model_dir: ModelDir,
-    what: Annotated[str, typer.Argument(help="history (loss curves) or map (items by their factors).")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="File: .png, .svg or .pdf.")],
-    items: Annotated[int, typer.Option(help="How many of the most rated items the map shows.")] = 40,
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="WHAT",
+            parser=choice("WHAT", "history", "map"),
+            help="history (losses by epoch) or map (items by their factors).",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="File: .png, .svg or .pdf.")],
+    items: Annotated[
+        int, typer.Option(metavar="N", parser=whole("--items", 1), help="How many of the most rated items are shown.")
+    ] = 40,
     module: Module = None,
 ) -> None:
-    """Draw a picture of a saved model."""
+    """Draw a picture of a saved model.
+
+    Examples:
+      penchant plot model history -o history.png
+      penchant plot model map --items 60 -o map.svg
+    """
     from penchant import plots
 
     recommender = _load(model_dir, module)
     if what == "history":
         if recommender.log is None:
-            raise InputError(f"{model_dir} has no log of a fit.")
+            raise InputError(f"{model_dir} has no log of a fit.", remedy="Fit the model again.")
         figure = plots.history_figure([recommender.log])
-    elif what == "map":
+    else:
         figure = plots.map_figure(
             recommender.model.item_factors(),
             recommender.item_names.to_list(),
@@ -408,23 +610,54 @@ def plot(
             shown=items,
             title=f"Items by the factors of {terminal.display_name(recommender)}",
         )
-    else:
-        raise SettingError(f"There is no picture '{what}'.", remedy="The pictures: history, map.")
     plots.save_figure(figure, out)
     terminal.say(f"The picture is in {out}.")
 
 
 def _load(folder: Path, module: str | None) -> Any:
-    from penchant.job import load_class
+    if module is not None:
+        from penchant.job import load_with
+
+        return load_with(folder, module)
     from penchant.serving.recommender import Recommender
 
-    return Recommender.load(folder, module=load_class(module) if module else None)
+    return Recommender.load(folder)
+
+
+def _known_user(recommender: Any, typed: str) -> Any:
+    """A user's id in its type; blanks around it that belong to the shell are forgiven."""
+    ids = recommender.users
+    for text in (typed, typed.strip()):
+        if len(ids.rows([text], missing="minus one")) and ids.rows([text], missing="minus one")[0] >= 0:
+            return ids.parse(text)
+    raise ids.unknown(typed)
+
+
+def _known_item(recommender: Any, typed: str) -> int:
+    """The row of an item by its name or id, blanks around it forgiven."""
+    try:
+        return int(recommender.find_item(typed))
+    except UnknownIdError:
+        if typed.strip() == typed:
+            raise
+        return int(recommender.find_item(typed.strip()))
+
+
+def _plain(one: Any) -> Flags:
+    """The fields of an answer for JSON, without the digits that a float32 does not have."""
+    fields = one if isinstance(one, Mapping) else vars(one)
+    return {name: round(value, 6) if isinstance(value, float) else value for name, value in fields.items()}
 
 
 # --- data sets --------------------------------------------------------------------------------------
 
 
-@data_app.command("list")
+@data_app.callback()
+def _data() -> None:
+    """Data sets by name: list, fetch, describe."""
+
+
+@data_app.command("list", cls=PlainCommand)
 def data_list(json: Json = False) -> None:
     """List the data sets known by name, and which of them are here."""
     from penchant.data.datasets import DATASETS, data_folder, find
@@ -436,18 +669,22 @@ def data_list(json: Json = False) -> None:
             fields = {"name": name, "title": spec.title, "scale": list(spec.scale), "licence": spec.licence}
             addresses = {"homepage": spec.homepage, "addresses": list(spec.urls), "folder": str(here) if here else None}
             terminal.say_json(fields | addresses)
-        rows.append((name, spec.title, f"{spec.scale[0]:g} to {spec.scale[1]:g}", "yes" if here else ""))
+        rows.append((name, f"{spec.scale[0]:g} to {spec.scale[1]:g}", "yes" if here else "no", spec.title))
     if not json:
-        terminal.say_table(("name", "title", "ratings", "here"), rows)
+        terminal.say_table(("name", "ratings", "here", "title"), rows)
         terminal.say(f"\nThey are kept in {data_folder()} (PENCHANT_DATA names another folder).")
 
 
-@data_app.command("fetch")
+@data_app.command("fetch", cls=PlainCommand)
 def data_fetch(
-    name: Annotated[str, typer.Argument(help="A data set's name.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A data set's name; penchant data list shows them.")],
     force: Annotated[bool, typer.Option("--force", help="Fetch again what is here.")] = False,
 ) -> None:
-    """Fetch a data set from its publisher, verify it and unpack it."""
+    """Fetch a data set from its publisher, verify it, and unpack it.
+
+    Examples:
+      penchant data fetch ml-latest-small
+    """
     from penchant.data.datasets import dataset_spec, fetch, find
 
     spec = dataset_spec(name)
@@ -457,31 +694,37 @@ def data_fetch(
     terminal.say(f"It {'was already' if here else 'is'} in {folder}.")
 
 
-@data_app.command("describe")
+@data_app.command("describe", cls=PlainCommand)
 @with_groups(READING)
 def data_describe(ratings: Ratings, reading: Flags, json: Json = False) -> None:
-    """Describe a table of ratings: counts, density, how ratings and items are distributed."""
+    """Describe a table of ratings: how many, how dense, how they are distributed, which items have most.
+
+    Examples:
+      penchant data describe ml-latest-small
+      penchant data describe ratings.csv --user customer --item sku --rating stars
+    """
     from penchant.data.describe import describe
 
-    found = describe(_read(ratings, json, **reading))
+    found = describe(_read(ratings, json, reading))
     if json:
         terminal.say_json(found)
-        return
-    terminal.say_description(found)
+    else:
+        terminal.say_description(found)
 
 
-@app.command()
+@app.command(cls=PlainCommand)
 def demo(
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the model and the pictures.")] = Path(
-        "penchant-demo"
-    ),
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="FOLDER", help="Where to write the model and the pictures.")
+    ] = Path("penchant-demo"),
     seed: Seed = 0,
 ) -> None:
-    """The main job on a real table: read, split, train four models, compare, explain, recommend, save, draw."""
+    """Do the main job on real ratings: read, split, train four models, compare, explain, recommend, save, draw."""
     from penchant.demo import run_demo
 
     _fetch_if_named("demo")
-    run_demo(out, seed)
+    if not run_demo(out, seed):
+        raise typer.Exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

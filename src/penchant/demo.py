@@ -14,8 +14,14 @@ USER = 547
 FILM = "Star Wars: Episode IV"
 
 
-def run_demo(out: Path, seed: int) -> None:
-    """Run the main job and tell every step; the model and two pictures are written to `out`."""
+def run_demo(out: Path, seed: int) -> bool:
+    """Run the main job and tell every step; the model and two pictures are written to `out`.
+
+    Returns:
+        False when Ctrl-C ended it; then nothing is written.
+    """
+    saved = out / SHOWN_MODEL
+    job.check_destination(saved)
     ratings = read_ratings("demo", item_name="title")
     terminal.say(
         f"Read MovieLens ({ratings.source}): {len(ratings):,} ratings of {ratings.n_items:,} films"
@@ -24,15 +30,19 @@ def run_demo(out: Path, seed: int) -> None:
     split = job.make_split(ratings, seed=seed)
     terminal.say(f"Split: {split}.")
     listener = terminal.EpochTable()
+    models = list(job.build_several(job.COMPARED, {}))
     try:
-        models = list(job.build_several(job.COMPARED, {}))
         fitted = job.compare_models(models, split, FitOptions(seed=seed, listener=listener))
     finally:
         listener.close()
     terminal.say_comparison(fitted)
-    by_name = {one.model.name: one for one in fitted}
-    show(by_name[SHOWN_MODEL])
-    write(by_name[SHOWN_MODEL], fitted, out)
+    if len(fitted) < len(models) or any(map(job.was_interrupted, fitted)):
+        terminal.warn("Interrupted: nothing was written.")
+        return False
+    shown = next(one for one in fitted if one.model.name == SHOWN_MODEL)
+    show(shown)
+    write(shown, fitted, saved, out)
+    return True
 
 
 def show(model: Recommender) -> None:
@@ -45,9 +55,9 @@ def show(model: Recommender) -> None:
     terminal.say_recommendations(f"Ten recommendations for user {USER}", model.recommend(USER, 10))
 
 
-def write(model: Recommender, fitted: list[Recommender], out: Path) -> None:
+def write(model: Recommender, fitted: list[Recommender], saved: Path, out: Path) -> None:
     """The artifact and the two pictures."""
-    saved = model.save(out / SHOWN_MODEL)
+    model.save(saved)
     curves, items = out / "training-curves.png", out / "film-map.png"
     plots.save_figure(plots.history_figure([one.log for one in fitted if one.log]), curves)
     counts, names = model.item_counts, model.item_names.to_list()

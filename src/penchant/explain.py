@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from penchant.models.base import Floats, Model
 
-
 ENOUGH_RATINGS = 20
 
 

@@ -1,22 +1,100 @@
-"""Groups of command line flags that several commands share, and flags derived from the settings classes."""
+"""Flags of the command line: groups that several commands share, flags derived from the settings classes, help pages.
+
+Nothing heavy is imported here: the settings of models are looked at when a command that has them is called.
+"""
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
+from penchant import terminal
 from penchant.errors import SettingError
-from penchant.models import MODELS, Model
-from penchant.models.networks import Own
-from penchant.models.settings import Field, parse_setting, type_in_words
+
+if TYPE_CHECKING:
+    from penchant.models.settings import Field
 
 Command = Callable[..., None]
+UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # typer's name for it differs between its versions
+
+FRACTION = 0.2
+LARGEST_SEED = 2**63 - 1  # as in seeds, which would load numpy
+TERM_WIDTH = 30
+PAGE_WIDTH = 100
+
+
+# --- values -----------------------------------------------------------------------------------------
+
+
+def whole(flag: str, low: int, high: int | None = None) -> Callable[[Any], int]:
+    """A reader of whole numbers of a range."""
+    words = f"Give a whole number, {low} or more." if high is None else f"Give a whole number from {low} to {high}."
+
+    def read(text: Any) -> int:
+        try:
+            value = int(str(text))
+        except ValueError:
+            raise SettingError(f"{flag} is {text!r}.", remedy=words) from None
+        if value < low or (high is not None and value > high):
+            raise SettingError(f"{flag} is {value}.", remedy=words)
+        return value
+
+    return read
+
+
+def fraction(flag: str) -> Callable[[Any], float]:
+    """A reader of numbers from 0 to below 1."""
+
+    def read(text: Any) -> float:
+        try:
+            value = float(str(text))
+        except ValueError:
+            value = -1.0
+        if not 0 <= value < 1:
+            raise SettingError(f"{flag} is {text}.", remedy="Give a number from 0 to below 1, such as 0.2.")
+        return value
+
+    return read
+
+
+def choice(flag: str, *choices: str) -> Callable[[Any], str]:
+    """A reader of one of several words."""
+
+    def read(text: Any) -> str:
+        if text not in choices:
+            raise SettingError(f"{flag} is {text!r}.", remedy=f"Give one of: {', '.join(choices)}.")
+        return str(text)
+
+    return read
+
+
+Ratings = Annotated[
+    str,
+    typer.Argument(metavar="RATINGS", help="A file, a folder laid out as its publisher does, or a data set's name."),
+]
+ModelDir = Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="A folder that penchant fit wrote.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")]
+K = Annotated[int, typer.Option("-k", metavar="N", parser=whole("-k", 1), help="How many items.")]
+Seed = Annotated[
+    int,
+    typer.Option(metavar="N", parser=whole("--seed", 0, LARGEST_SEED), help="All randomness comes from it."),
+]
+UserColumn = Annotated[str | None, typer.Option("--user", metavar="COLUMN", help="Column of users.")]
+ItemColumn = Annotated[str | None, typer.Option("--item", metavar="COLUMN", help="Column of items.")]
+Module = Annotated[
+    str | None,
+    typer.Option(metavar="FILE.py:CLASS", help="Where the class is, when the model is a torch module of your own."),
+]
+
+
+# --- groups -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -27,20 +105,33 @@ class Group:
     flags: tuple[inspect.Parameter, ...]
 
 
-def with_groups(*groups: Group) -> Callable[[Command], Command]:
-    """Replace a command's parameters that are called like groups by the flags of the groups."""
+def with_groups(*groups: Group, settings: bool = False) -> Callable[[Command], Command]:
+    """Replace a command's parameters that are called like groups by the flags of the groups.
+
+    Args:
+        settings: the command is a `SettingsCommand`; what that adds reaches the command as `settings`.
+    """
     by_name = {group.name: group for group in groups}
 
     def decorate(command: Command) -> Command:
+        parameters = inspect.signature(command, eval_str=True).parameters
+
         def called(**given: Any) -> None:
             for group in groups:
                 given[group.name] = {flag.name: given.pop(flag.name) for flag in group.flags}
+            if settings:
+                given["settings"] = given.pop("context").obj
             command(**given)
 
         flat: list[inspect.Parameter] = []
-        for parameter in inspect.signature(command, eval_str=True).parameters.values():
+        for parameter in parameters.values():
             group = by_name.get(parameter.name)
-            flat.extend(group.flags if group else [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)])
+            if group is not None:
+                flat.extend(group.flags)
+            elif settings and parameter.name == "settings":
+                flat.append(inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context))
+            else:
+                flat.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
         functools.update_wrapper(called, command)
         del called.__dict__["__wrapped__"]  # typer would look through it, at the groups
         called.__signature__ = inspect.Signature(flat)  # type: ignore[attr-defined]
@@ -50,101 +141,159 @@ def with_groups(*groups: Group) -> Callable[[Command], Command]:
     return decorate
 
 
-def _flag(name: str, kind: Any, default: Any, help: str, panel: str, *names: str) -> inspect.Parameter:
-    option = typer.Option(*names, help=help, rich_help_panel=panel, show_default=default is not None)
+def _flag(panel: str, name: str, kind: Any, default: Any, metavar: str, help: str, **how: Any) -> inspect.Parameter:
+    option = typer.Option("--" + name.replace("_", "-"), metavar=metavar, help=help, rich_help_panel=panel, **how)
     annotation = Annotated[kind, option]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-_COLUMNS = (
-    _flag("user", str | None, None, "Column of users.", "Reading", "--user"),
-    _flag("item", str | None, None, "Column of items; may be one of the items table (title).", "Reading", "--item"),
-    _flag("rating", str | None, None, "Column of ratings.", "Reading", "--rating"),
-    _flag("time", str | None, None, "Column of times.", "Reading", "--time"),
-    _flag("items", Path | None, None, "Table of items, joined by its id.", "Reading", "--items"),
-    _flag("users", Path | None, None, "Table of users, joined by its id.", "Reading", "--users"),
-    _flag("item_name", str | None, None, "Column of the items table to show.", "Reading", "--item-name"),
-    _flag("duplicates", str, "last", "A user's several ratings of an item: last, first, mean or error.", "Reading"),
+def _group(name: str, panel: str, *flags: tuple[Any, ...]) -> Group:
+    """Each flag is a name, a type, a default, a word for its value, a sentence, and optionally a reader and
+    what to show as the default where it is not the default itself.
+    """
+    made = []
+    for flag, kind, default, metavar, help, *rest in flags:
+        reader, shown = (*rest, None, None)[:2]
+        how: dict[str, Any] = {"parser": reader} if reader else {}
+        made.append(_flag(panel, flag, kind, default, metavar, help, show_default=shown or True, **how))
+    return Group(name, tuple(made))
+
+
+COLUMN: tuple[Any, ...] = (str | None, None, "COLUMN")
+_FOUND = (None, "found by its usual names")
+_DUPLICATES = choice("--duplicates", "last", "first", "mean", "error")
+_SPLITS = choice("--split", "random", "time", "last-n")
+_DEVICES = choice("--device", "auto", "cpu", "cuda")
+
+READING = _group(
+    "reading",
+    "Reading",
+    ("user", *COLUMN, "Column of users.", *_FOUND),
+    ("item", *COLUMN, "Column of items; may be one of the items table, such as title.", *_FOUND),
+    ("rating", *COLUMN, "Column of ratings.", *_FOUND),
+    ("time", *COLUMN, "Column of times.", *_FOUND),
+    ("items", Path | None, None, "FILE", "Table that describes the items, joined by its id."),
+    ("users", Path | None, None, "FILE", "Table that describes the users, joined by its id."),
+    ("item_name", *COLUMN, "Column of the items table to show for an item.", None, "title or name"),
+    ("duplicates", str, "last", "WHICH", "Which of several ratings counts: last, first, mean or error.", _DUPLICATES),
 )
-READING = Group("reading", _COLUMNS)
-SPLITTING = Group(
+SPLITTING = _group(
     "splitting",
+    "Splitting",
+    ("valid", str | None, None, "FILE", "Table of ratings to validate on; instead of the flags below."),
+    ("split", str, "random", "HOW", "What to hold out: random, time (the latest) or last-n (of each user).", _SPLITS),
     (
-        _flag("valid", Path | None, None, "Table to validate on.", "Splitting", "--valid"),
-        _flag("split", str, "random", "How to hold out: random, time or last-n.", "Splitting"),
-        _flag("valid_fraction", float, 0.2, "How much to hold out; 0 trains on everything.", "Splitting"),
-        _flag("last_n", int, 1, "Ratings of each user that last-n holds out.", "Splitting"),
+        *("valid_fraction", float | None, None, "FRACTION"),
+        *("How much random and time hold out; 0 trains on everything.", fraction("--valid-fraction"), str(FRACTION)),
     ),
+    ("last_n", int | None, None, "N", "How many of each user last-n holds out.", whole("--last-n", 1), "1"),
 )
-FITTING = Group(
+FITTING = _group(
     "fitting",
+    "Fitting",
+    ("seed", int, 0, "N", "All randomness comes from it: same seed, same model.", whole("--seed", 0, LARGEST_SEED)),
+    ("device", str, "auto", "DEVICE", "Where networks train: auto, cpu or cuda.", _DEVICES),
     (
-        _flag("seed", int, 0, "All randomness comes from it.", "Fitting"),
-        _flag("device", str, "auto", "auto, cpu or cuda, for networks.", "Fitting"),
-        _flag("patience", int | None, None, "Stop after so many epochs without a better validation loss.", "Fitting"),
-        _flag("keep_best", bool, False, "Run all epochs and keep the best.", "Fitting", "--keep-best"),
+        *("patience", int | None, None, "N"),
+        *("Stop after N epochs without a better validation loss; keep the best.", whole("--patience", 1)),
     ),
+    ("keep_best", bool, False, None, "Run all epochs, and keep the best by validation loss."),
 )
+
+
+def how_to_split(given: Mapping[str, Any], fitting: Mapping[str, Any], *, comparing: bool = False) -> dict[str, Any]:
+    """The flags of SPLITTING as arguments of `job.make_split`, checked before anything is read.
+
+    Raises:
+        SettingError: flags contradict each other, or validation ratings are needed and none held out.
+    """
+    split, held_out, last_n = given["split"], given["valid_fraction"], given["last_n"]
+    if given["valid"] is not None and (split != "random" or held_out is not None or last_n is not None):
+        raise SettingError(
+            "--valid says what to validate on, and another flag says how to hold ratings out.",
+            remedy="Give --valid, or --split, --valid-fraction and --last-n.",
+        )
+    if last_n is not None and split != "last-n":
+        raise SettingError(f"--last-n has no meaning with --split {split}.", remedy="Give --split last-n with it.")
+    if held_out is not None and split == "last-n":
+        raise SettingError("--valid-fraction has no meaning with --split last-n.", remedy="Say how many with --last-n.")
+    if held_out == 0 and (comparing or fitting["patience"] is not None or fitting["keep_best"]):
+        what = "A comparison" if comparing else "Choosing the best epoch (--patience, --keep-best)"
+        raise SettingError(f"{what} needs validation ratings.", remedy="Leave --valid-fraction 0 out.")
+    fraction_held_out = FRACTION if held_out is None else held_out
+    return {"split": split, "valid_fraction": fraction_held_out, "last_n": 1 if last_n is None else last_n}
+
+
+# --- settings of models -----------------------------------------------------------------------------
 
 
 def fields() -> dict[str, dict[str, Field]]:
     """Every setting of every model: name -> model -> field."""
+    from penchant.models import MODELS, model_class
+
     found: dict[str, dict[str, Field]] = {}
-    models: tuple[type[Model], ...] = (*MODELS.values(), Own)
-    for model in models:
-        for field in model.settings_class.describe():
-            found.setdefault(field.name, {})[model.name] = field
+    for model in (*MODELS, "own"):
+        for field in model_class(model).settings_class.describe():
+            found.setdefault(field.name, {})[model] = field
     return found
 
 
-def _setting_flag(name: str, by_model: dict[str, Field]) -> inspect.Parameter:
-    first = next(iter(by_model.values()))
-    defaults = ", ".join(f"{model} {_shown(field.default)}" for model, field in by_model.items())
+def setting_flags() -> Iterator[inspect.Parameter]:
+    """A flag for every setting of every model, and --set."""
+    panel = "Settings of models (own: a torch module of your own)"
+    for name, by_model in fields().items():
+        first = next(iter(by_model.values()))
+        yield _flag(panel, name, str | None, None, _metavar(first.kind), first.help, show_default=_shown(by_model))
     option = typer.Option(
-        "--" + name.replace("_", "-"),
-        help=f"{first.help} [{defaults}]",
-        metavar=type_in_words(first.kind).removeprefix("a ").upper(),
-        rich_help_panel="Settings of models",
-        show_default=False,
+        "--set",
+        metavar="NAME=VALUE",
+        help="A setting of your own module's constructor; may be repeated.",
+        rich_help_panel=panel,
     )
-    annotation = Annotated[str | None, option]
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+    yield inspect.Parameter(
+        "other", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[list[str] | None, option]
+    )
 
 
-def _shown(default: Any) -> str:
+def _shown(by_model: Mapping[str, Field]) -> str:
+    """Which models have a setting, with which default: "dot, mf 50; mlp 100"."""
+    models: dict[str, list[str]] = {}
+    for model, field in by_model.items():
+        models.setdefault(_written(field.default), []).append(model)
+    return "; ".join(f"{', '.join(names)} {default}" for default, names in models.items())
+
+
+def _written(default: Any) -> str:
     if isinstance(default, tuple):
         return ",".join(f"{part:g}" for part in default)
+    if isinstance(default, bool):
+        return str(default).lower()
     return f"{default:g}" if isinstance(default, float) else str(default)
 
 
-SETTINGS = Group(
-    "settings",
-    (
-        *(_setting_flag(name, by_model) for name, by_model in fields().items()),
-        inspect.Parameter(
-            "other",
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[
-                list[str] | None,
-                typer.Option(
-                    "--set",
-                    metavar="NAME=VALUE",
-                    help="A setting of your own module's constructor; may be repeated.",
-                    rich_help_panel="Settings of models",
-                ),
-            ],
-        ),
-    ),
-)
+def _metavar(kind: Any) -> str:
+    """N, NUMBER, true|false, N,N,…: a setting's type in a word."""
+    options = get_args(kind) if type(None) not in get_args(kind) and get_origin(kind) not in (tuple, Literal) else ()
+    words: list[str] = []
+    for option in options or (kind,):
+        inner = get_args(option)
+        if get_origin(option) is Literal:
+            words.extend(str(word) for word in inner)
+        elif get_origin(option) is tuple:
+            words.append("N,N,..." if Ellipsis in inner else "LOW,HIGH")
+        else:
+            words.append({int: "N", float: "NUMBER", bool: "true|false"}[option])
+    return "|".join(words)
 
 
 def parse_settings(given: Mapping[str, Any], models: Sequence[str]) -> dict[str, Any]:
-    """The flags of SETTINGS that were given, as values.
+    """The flags of settings that were given, as values.
 
     Raises:
         SettingError: a value is not of its setting's type.
     """
+    from penchant.models.settings import parse_setting
+
     known = fields()
     values = {}
     for name, text in given.items():
@@ -169,3 +318,120 @@ def _guess(text: str) -> Any:
         except ValueError:
             continue
     return {"true": True, "false": False}.get(text.lower(), text)
+
+
+# --- commands and their pages -----------------------------------------------------------------------
+
+
+class PlainCommand(TyperCommand):
+    """A command whose page of help is text."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        formatter.write("\n".join(_page(self, ctx)))
+
+
+class SettingsCommand(PlainCommand):
+    """A command that has a flag for every setting of every model; they are made when they are needed."""
+
+    def get_params(self, ctx: Any) -> Any:
+        if all(parameter.name != "other" for parameter in self.params):
+            self.params = [*self.params, *_made(setting_flags())]
+        return super().get_params(ctx)
+
+    def invoke(self, ctx: Any) -> Any:
+        made = [parameter.name for parameter in _made(setting_flags())]
+        ctx.obj = {name: ctx.params.pop(name) for name in made}
+        return super().invoke(ctx)
+
+
+class PlainGroup(TyperGroup):
+    """A group of commands whose page of help is text, and is what it prints when nothing is asked of it."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        formatter.write("\n".join(_page(self, ctx)))
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, args or ["--help"])
+
+
+def _made(flags: Iterator[inspect.Parameter]) -> list[Any]:
+    """What typer makes of some flags."""
+    maker = typer.Typer(add_completion=False)
+
+    def command(**given: Any) -> None:
+        del given
+
+    command.__signature__ = inspect.Signature(list(flags))  # type: ignore[attr-defined]
+    maker.command()(command)
+    made = typer.main.get_command(maker)
+    return list(made.params)
+
+
+def usage_problem(error: Any) -> tuple[str, str]:
+    """What a command line is told that cannot be understood: problem and remedy."""
+    problem, ctx = str(error.format_message()), getattr(error, "ctx", None)
+    path = ctx.command_path if ctx is not None else "penchant"
+    remedy = f"See {path} --help."
+    if hasattr(error, "option_name") and hasattr(error, "possibilities"):
+        problem = f"{path} has no option {error.option_name}."
+        if error.possibilities:
+            remedy = f"Did you mean {' or '.join(sorted(error.possibilities))}? {remedy}"
+    if not problem.endswith((".", "?")):
+        problem += "."
+    return problem, remedy
+
+
+def _page(command: Any, ctx: Any) -> Iterator[str]:
+    """The lines of a page of help."""
+    width = min(terminal.width(), PAGE_WIDTH)
+    parameters = [parameter for parameter in command.get_params(ctx) if not getattr(parameter, "hidden", False)]
+    arguments = [parameter for parameter in parameters if parameter.param_type_name == "argument"]
+    ending = ["[OPTIONS]"] if len(parameters) - len(arguments) > 1 else []
+    commands = getattr(command, "commands", {})
+    words = [ctx.command_path, *(["COMMAND"] if commands else []), *(a.metavar for a in arguments), *ending]
+    yield f"Usage: {' '.join(words)}\n"
+    for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
+        first, _, rest = paragraph.partition("\n")
+        if first.endswith(":"):
+            yield f"{terminal.bold(first)}\n{rest}\n"
+        else:
+            yield terminal.fill(paragraph, width) + "\n"
+    if commands:
+        rows = [(name, (one.help or "").split("\n\n")[0].replace("\n", " ")) for name, one in commands.items()]
+        yield from _section("Commands", rows, width)
+    yield from _section("Arguments", [(one.metavar, one.help) for one in arguments], width)
+    panels: dict[str, list[tuple[str, str]]] = {"Options": []}
+    for one in parameters:
+        if one not in arguments:
+            panels.setdefault(getattr(one, "rich_help_panel", None) or "Options", []).append(
+                (_term(one), _meaning(one))
+            )
+    for panel, rows in panels.items():
+        yield from _section(panel, rows, width)
+
+
+def _section(title: str, rows: Sequence[tuple[str, str]], width: int) -> Iterator[str]:
+    if not rows:
+        return
+    yield terminal.bold(f"{title}:")
+    column = min(max(len(term) for term, _ in rows), TERM_WIDTH) + 4
+    for term, meaning in rows:
+        text = terminal.fill(meaning, width, " " * column).lstrip()
+        yield f"  {term:<{column - 4}}  {text}" if len(term) <= column - 4 else f"  {term}\n{' ' * column}{text}"
+    yield ""
+
+
+def _term(option: Any) -> str:
+    """-o, --out FOLDER."""
+    names = ", ".join(sorted(option.opts, key=len))
+    metavar = "" if getattr(option, "is_flag", False) else option.metavar
+    return f"{names} {metavar}" if metavar else names
+
+
+def _meaning(option: Any) -> str:
+    default = option.show_default if isinstance(option.show_default, str) else option.default
+    if option.required:
+        return f"{option.help} (required)"
+    if default is None or default is False or default == () or not option.show_default:
+        return str(option.help)
+    return f"{option.help} (default: {default})"

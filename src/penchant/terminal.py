@@ -6,52 +6,171 @@ On a screen, a bar under the table shows how far the running epoch is.
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
+import shutil
 import sys
-from collections.abc import Mapping, Sequence
+import textwrap
+import time
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
+from rich.text import Text
 
-from penchant.models.fitting import Epoch, FitLog
-from penchant.serving.recommender import Named, Recommendation, Recommender
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from penchant.models.fitting import Epoch, FitLog
+    from penchant.serving.recommender import Recommender
 
 EPOCH_HEADER = f"{'epoch':>7}{'train loss':>13}{'valid loss':>13}{'time':>10}"
+NOT_ON_A_SCREEN = 100_000  # columns of a file or pipe: lines are as long as they are
+SECONDS_BETWEEN_LINES = 10.0
 
-output = Console(highlight=False, soft_wrap=True)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
+output = Console(highlight=False, soft_wrap=True, emoji=False)
+errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+
+T = TypeVar("T")
+
+
+class Named(Protocol):
+    """An item in a list."""
+
+    @property
+    def item(self) -> Any:
+        """Its id."""
+
+    @property
+    def name(self) -> str:
+        """What to call it."""
+
+
+# --- text -------------------------------------------------------------------------------------------
+
+
+def prepare_streams() -> None:
+    """Let nothing fail for a letter that stdout or stderr has no code for: it is written without its accent."""
+    codecs.register_error("penchant", _without_accent)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="penchant")
+
+
+_PLAIN = {"█": "#", "▏": "|", "–": "-", "—": "-", "…": "...", "’": "'", "‘": "'", "“": '"', "”": '"'}
+
+
+def _without_accent(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    encoding = error.encoding
+    letters = []
+    for letter in error.object[error.start : error.end]:
+        plain = _PLAIN.get(letter) or unicodedata.normalize("NFKD", letter).encode(encoding, "ignore").decode(encoding)
+        letters.append(plain or "?")
+    return "".join(letters), error.end
+
+
+def width() -> int:
+    """Columns of the screen; 80 where there is none and COLUMNS says nothing."""
+    return shutil.get_terminal_size().columns
+
+
+def fill(text: str, columns: int, indent: str = "") -> str:
+    """A paragraph in lines of a width; words, options and paths stay whole."""
+    return textwrap.fill(
+        " ".join(text.split()),
+        columns,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def bold(text: str) -> str:
+    """Bold where the screen can."""
+    return f"\x1b[1m{text}\x1b[0m" if output.is_terminal and output.color_system else text
+
+
+def seconds(value: float) -> str:
+    """A time as people say it: 5 ms, 0.84 s, 12.3 s, 2:05 min, 3:20 h."""
+    if value < 0.0995:
+        return f"{value * 1000:.0f} ms"
+    if value < 9.995:
+        return f"{value:.2f} s"
+    if value < 99.95:
+        return f"{value:.1f} s"
+    whole = round(value)
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02d} min"
+    return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
+
+
+def counted(n: int, word: str) -> str:
+    """1 rating, 2,000 ratings."""
+    return f"{n:,} {word}{'' if n == 1 else 's'}"
 
 
 def say(text: str = "") -> None:
-    """A line for people, as it is."""
-    output.print(escape(text))
+    """Lines for people, as they are; on a screen no word is cut at its edge."""
+    _print(output, Text(_clean(text)))
 
 
 def headline(text: str) -> None:
     """The title of what follows."""
-    output.print(f"\n[bold]{escape(text)}[/bold]")
+    _print(output, Text.assemble("\n", (_clean(text), "bold")))
 
 
 def warn(text: str) -> None:
     """A remark beside the output."""
-    errors.print(f"[yellow]note:[/yellow] {escape(text)}")
+    _print(errors, Text.assemble(("note:", "yellow"), " ", _clean(text)))
 
 
-def fail(problem: str, remedy: str) -> None:
+def fail(problem: str, remedy: str = "") -> None:
     """An error: what is wrong, and what to do."""
-    errors.print(f"[bold red]error:[/bold red] {escape(problem)}")
+    _print(errors, Text.assemble(("error:", "bold red"), " ", _clean(problem)))
     if remedy:
-        errors.print(escape(remedy))
+        _print(errors, Text(_clean(remedy)))
 
 
 def say_json(event: Mapping[str, Any]) -> None:
     """One JSON object on a line of its own, at once."""
-    sys.stdout.write(json.dumps(event, ensure_ascii=False) + "\n")
+    ascii_only = "utf" not in (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
+    sys.stdout.write(json.dumps(event, ensure_ascii=ascii_only) + "\n")
     sys.stdout.flush()
+
+
+def _clean(text: str) -> str:
+    """Without what would move the cursor: titles come from files that anybody may have written."""
+    return "".join(" " if unicodedata.category(c) == "Cc" and c != "\n" else c for c in text)
+
+
+def _print(console: Console, text: Text) -> None:
+    """At the edge of a screen, lines break between words; a path longer than the screen stays whole for copying."""
+    if not console.is_terminal:
+        console.print(text)
+        return
+    for line in text.split("\n", allow_blank=True):
+        fits = max((len(word) for word in line.plain.split()), default=0) <= console.width
+        console.print(line, soft_wrap=not fits, overflow="ignore" if not fits else None)
+
+
+def _show(table: Table) -> None:
+    if output.is_terminal:
+        output.print(table, soft_wrap=False)
+        return
+    lines = io.StringIO()
+    Console(file=lines, width=NOT_ON_A_SCREEN, color_system=None, emoji=False).print(table)
+    output.print(Text("".join(line.rstrip() + "\n" for line in lines.getvalue().splitlines())), end="")
+
+
+# --- progress ---------------------------------------------------------------------------------------
 
 
 class EpochTable:
@@ -66,8 +185,10 @@ class EpochTable:
         self.close()
         self.epochs = epochs
         headline(model)
-        output.print(f"[dim]{EPOCH_HEADER}[/dim]")
-        if output.is_terminal:
+        output.print(Text(EPOCH_HEADER, "dim"))
+        if _moves(output):
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
             columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
             self.bar = Progress(*columns, console=output, transient=True)
             self.task = self.bar.add_task("", total=1.0)
@@ -76,8 +197,7 @@ class EpochTable:
     def progressed(self, epoch: int, fraction: float) -> None:
         """Move the bar."""
         if self.bar is not None:
-            done = (epoch + fraction) / self.epochs
-            self.bar.update(self.task, completed=done, description=f"  epoch {epoch} of {self.epochs}")
+            self.bar.update(self.task, completed=(epoch + fraction) / self.epochs, description=f"  epoch {epoch}")
 
     def ended_epoch(self, model: str, epoch: Epoch) -> None:
         """Print the line."""
@@ -115,7 +235,17 @@ class DownloadBar:
     """How far a download is; one of pooch's progress objects."""
 
     def __init__(self, title: str) -> None:
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+
         self.total = 0
+        self.started = False
         self.bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -129,7 +259,9 @@ class DownloadBar:
 
     def update(self, n: int, /) -> None:
         """`n` more bytes came."""
-        self.bar.start()
+        if not self.started:
+            self.started = True
+            self.bar.start()
         self.bar.update(self.task, total=self.total or None, advance=n)
 
     def reset(self) -> None:
@@ -138,58 +270,58 @@ class DownloadBar:
 
     def close(self) -> None:
         """The download ended, well or not."""
-        self.bar.stop()
+        if self.started:
+            self.bar.stop()
 
 
-def seconds(value: float) -> str:
-    """A time as people say it: 5 ms, 0.84 s, 12.3 s, 2:05 min."""
-    if value < 0.1:
-        return f"{value * 1000:.0f} ms"
-    if value < 10:
-        return f"{value:.2f} s"
-    if value < 100:
-        return f"{value:.1f} s"
-    return f"{int(value) // 60}:{int(value) % 60:02d} min"
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """A word on what takes long, gone when it is done; only on a screen."""
+    if _moves(errors):
+        with errors.status(Text(what)):
+            yield
+    else:
+        yield
+
+
+def following(blocks: Iterable[tuple[int, T]], total: int, what: str) -> Iterator[T]:
+    """The blocks, while a bar on a screen, or a line now and then in a pipe, says how much has passed.
+
+    Args:
+        blocks: how much is in a block, and the block.
+        total: how much there is.
+        what: is done to it.
+    """
+    from rich.progress import Progress
+
+    done, last = 0, time.monotonic()
+    with Progress(console=errors, transient=True, disable=not _moves(errors)) as bar:
+        task = bar.add_task(what, total=total)
+        for size, block in blocks:
+            yield block
+            done += size
+            bar.update(task, completed=done)
+            if bar.disable and time.monotonic() - last > SECONDS_BETWEEN_LINES:
+                last = time.monotonic()
+                _print(errors, Text(f"{what}: {done:,} of {total:,}"))
+
+
+def _moves(console: Console) -> bool:
+    return console.is_terminal and not console.is_dumb_terminal
+
+
+# --- results ----------------------------------------------------------------------------------------
 
 
 def say_ending(log: FitLog) -> None:
     """What a reader of the epoch table should know about how it ended."""
     kept = f"the weights of epoch {log.kept_epoch} are kept"
     if log.ending == "interrupted":
-        warn(f"Interrupted after {len(log.epochs)} epochs: {kept}.")
+        warn(f"Interrupted after {counted(len(log.epochs), 'epoch')}: {kept}.")
     elif log.ending == "stopped early":
         say(f"  Stopped early, no better validation loss since: {kept}.")
     elif log.kept_epoch != len(log.epochs) - 1:
         say(f"  The best validation loss was earlier: {kept}.")
-
-
-def say_comparison(fitted: Sequence[Recommender]) -> None:
-    """The final table of a comparison, best first."""
-    headline("Comparison on the validation ratings")
-    table = _table()
-    for column, right in (
-        ("model", False),
-        ("mse", True),
-        ("rmse", True),
-        ("95 % interval", False),
-        ("mae", True),
-        ("fit", True),
-    ):
-        table.add_column(column, justify="right" if right else "left")
-    for one in fitted:
-        valid = one.about["valid"]
-        low, high = valid["intervals"]["rmse"]
-        metrics = valid["metrics"]
-        took = seconds(one.log.fit_seconds) if one.log else "—"
-        table.add_row(
-            display_name(one),
-            f"{metrics['mse']:.4f}",
-            f"{metrics['rmse']:.4f}",
-            f"{low:.4f} – {high:.4f}",
-            f"{metrics['mae']:.4f}",
-            took,
-        )
-    output.print(table)
 
 
 def display_name(recommender: Recommender) -> str:
@@ -197,60 +329,53 @@ def display_name(recommender: Recommender) -> str:
     return str(recommender.model.extra().get("class", recommender.model.name))
 
 
+def say_comparison(fitted: Sequence[Recommender]) -> None:
+    """The final table of a comparison, best first."""
+    headline("Comparison on the validation ratings")
+    rows = []
+    for one in fitted:
+        valid = one.about["valid"]
+        mse, rmse, mae = (f"{valid['metrics'][metric]:.4f}" for metric in ("mse", "rmse", "mae"))
+        interval = _interval(valid["intervals"]["rmse"])
+        rows.append((display_name(one), mse, rmse, interval, mae, seconds(one.log.fit_seconds) if one.log else "—"))
+    columns = ("model", "mse", "rmse", "95 % interval of rmse", "mae", "fitted in")
+    say_table(columns, rows, right=columns[1:])
+
+
 def say_metrics(report: Mapping[str, Any]) -> None:
     """Metrics with their intervals."""
-    table = _table()
-    table.add_column("metric")
-    table.add_column("value", justify="right")
-    table.add_column("95 % interval (over users)")
-    for name, value in report["metrics"].items():
-        low, high = report["intervals"][name]
-        table.add_row(name, f"{value:.4f}", f"{low:.4f} – {high:.4f}")
-    output.print(table)
+    columns = ("metric", "value", "95 % interval over users")
+    rows = [(name, f"{value:.4f}", _interval(report["intervals"][name])) for name, value in report["metrics"].items()]
+    say_table(columns, rows, right=columns[1:])
     unknown = report["n_unknown"]
-    note = f", {unknown:,} of them with a user or item the model does not know" if unknown else ""
-    say(f"  {report['n']:,} ratings{note}")
+    note = f", {unknown:,} of them with a user or item that the model does not know" if unknown else ""
+    say(f"  {counted(report['n'], 'rating')}{note}")
 
 
-def say_recommendations(title: str, items: Sequence[Recommendation]) -> None:
+def _interval(ends: Sequence[float]) -> str:
+    return f"{ends[0]:.4f} – {ends[1]:.4f}"
+
+
+def say_recommendations(title: str, items: Sequence[Any]) -> None:
     """A ranked list with predicted ratings."""
     headline(title)
-    table = _table()
-    table.add_column("", justify="right")
-    table.add_column("item")
-    table.add_column("id", style="dim")
-    table.add_column("predicted", justify="right")
-    for place, item in enumerate(items, start=1):
-        shown = "" if str(item.item) == item.name else str(item.item)
-        table.add_row(str(place), escape(item.name), escape(shown), f"{item.prediction:.2f}")
-    output.print(table)
     if not items:
         say("  Nothing is left to recommend.")
+        return
+    rows = [(str(place), *_named(one), f"{one.prediction:.2f}") for place, one in enumerate(items, start=1)]
+    say_table(("", "item", "id", "predicted"), rows, right=("", "predicted"))
 
 
-def say_items(title: str, items: Sequence[Named], value: str, form: str) -> None:
+def say_items(title: str, items: Sequence[Any], value: str, form: str) -> None:
     """Items with a value and how many ratings stand behind it."""
     headline(title)
-    table = _table()
-    table.add_column("item")
-    table.add_column("id", style="dim")
-    table.add_column(value, justify="right")
-    table.add_column("ratings", justify="right")
-    for item in items:
-        shown = "" if str(item.item) == item.name else str(item.item)
-        table.add_row(escape(item.name), escape(shown), form.format(item.value), f"{item.n_ratings:,}")
-    output.print(table)
+    rows = [(*_named(item), form.format(item.value), f"{item.n_ratings:,}") for item in items]
+    say_table(("item", "id", value, "ratings"), rows, right=(value, "ratings"))
 
 
-def say_parts(parts: Mapping[str, float], score: float) -> None:
-    """Causes that sum to a score."""
-    table = _table()
-    table.add_column("because of")
-    table.add_column("adds", justify="right")
-    for name, value in parts.items():
-        table.add_row(PARTS.get(name, name), f"{value:+.3f}")
-    table.add_row("[bold]score[/bold]", f"[bold]{score:.3f}[/bold]")
-    output.print(table)
+def _named(one: Named) -> tuple[str, str]:
+    """A name, and the id where it says more than the name."""
+    return one.name, "" if str(one.item) == one.name else str(one.item)
 
 
 PARTS = {
@@ -261,45 +386,60 @@ PARTS = {
 }
 
 
+def say_parts(parts: Mapping[str, float], score: float) -> None:
+    """Causes that sum to a score."""
+    rows = [(PARTS.get(name, name), f"{value:+.3f}") for name, value in parts.items()]
+    say_table(("because of", "adds"), [*rows, ("score", f"{score:.3f}")], right=("adds",))
+
+
 def say_description(found: Mapping[str, Any]) -> None:
     """What `penchant data describe` found."""
     headline("How ratings are distributed")
-    values, counts = found["histogram"]["values"], found["histogram"]["counts"]
-    most, total, width = max(counts), sum(counts), 40
-    for value, count in zip(values, counts, strict=True):
-        bar = "█" * round(width * count / most) or ("▏" if count else "")
-        say(f"{value:>9}  {bar:<{width}}  {count:>11,}  {count / total:6.1%}")
+    say_histogram(found["histogram"]["values"], found["histogram"]["counts"])
     headline("In numbers")
-    mean, spread = found["mean"], found["deviation"]
-    rows = [
-        ("density", f"{found['density']:.2%} of all pairs of a user and an item are rated"),
-        ("mean rating", f"{mean:.3f}, standard deviation {spread:.3f}"),
-        ("times", f"{found['times'][0]} to {found['times'][1]}" if found["times"] else "none"),
-    ]
-    for kind in ("user", "item"):
-        q = found[f"ratings_per_{kind}"]
-        rows.append((f"ratings a {kind}", f"median {q['median']:,}, from {q['least']:,} to {q['most']:,}"))
-        rows.append((f"{kind}s with one rating", f"{found[f'{kind}s_with_one_rating']:,}"))
-    tail = found["long_tail"]
-    rows.append(
-        ("long tail", f"{tail['items_for_half']:,} items ({tail['items_for_half_share']:.1%}) have half of all ratings")
-    )
-    say_table(("", ""), rows)
+    say_table((), _in_numbers(found))
     headline("The most rated")
-    say_table(
-        ("item", "ratings"), [(i["name"], f"{i['n_ratings']:,}") for i in found["most_rated"]], right=("ratings",)
+    most_rated = [(one["name"], f"{one['n_ratings']:,}") for one in found["most_rated"]]
+    say_table(("item", "ratings"), most_rated, right=("ratings",))
+
+
+def say_histogram(values: Sequence[str], counts: Sequence[int]) -> None:
+    """A bar, a count and a share for each value."""
+    most, total = max(counts), sum(counts)
+    size = max(10, min(40, output.width - 36)) if output.is_terminal else 40
+    column = max(9, *(len(value) for value in values))
+    for value, count in zip(values, counts, strict=True):
+        bar = "█" * round(size * count / most) or ("▏" if count else "")
+        say(f"{value:>{column}}  {bar:<{size}}  {count:>11,}  {count / total:6.1%}")
+
+
+def _in_numbers(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "density", f"{found['density']:.2%} of all pairs of a user and an item are rated"
+    yield "mean rating", f"{found['mean']:.3f}, standard deviation {found['deviation']:.3f}"
+    yield "times", f"{found['times'][0]} to {found['times'][1]}" if found["times"] else "none"
+    for kind, one in (("user", "a user"), ("item", "an item")):
+        spread = found[f"ratings_per_{kind}"]
+        yield f"ratings of {one}", f"median {spread['median']:,}, from {spread['least']:,} to {spread['most']:,}"
+        yield f"{kind}s with one rating", f"{found[f'{kind}s_with_one_rating']:,}"
+    tail = found["long_tail"]
+    items, share = counted(tail["items_for_half"], "item"), tail["items_for_half_share"]
+    yield "long tail", f"{items} ({share:.1%}) {'has' if tail['items_for_half'] == 1 else 'have'} half of all ratings"
+
+
+def say_table(columns: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[str] = ()) -> None:
+    """A small table of text; long text is folded on a screen, and one line in a pipe."""
+    table = Table(
+        box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim", show_edge=False, show_header=bool(columns)
     )
-
-
-def say_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
-    """Any small table of text."""
-    table = _table()
     for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        is_number = column in right
+        table.add_column(
+            column,
+            justify="right" if is_number else "left",
+            overflow="fold",
+            style="dim" if column == "id" else "",
+            no_wrap=is_number or column == "id",
+        )
     for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
-    output.print(table)
-
-
-def _table() -> Table:
-    return Table(box=None, pad_edge=False, padding=(0, 2), header_style="dim", show_edge=False)
+        table.add_row(*(Text(_clean(cell).replace("\n", " ")) for cell in row))
+    _show(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ def _histogram(ratings: NDArray[np.float32]) -> dict[str, list[Any]]:
     if len(values) <= MOST_DISTINCT:
         return {"values": [f"{value:g}" for value in values], "counts": counts.tolist()}
     counts, edges = np.histogram(ratings, bins=BINS)
-    names = [f"{low:.3g}…{high:.3g}" for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    names = [f"{low:.3g} to {high:.3g}" for low, high in itertools.pairwise(edges)]
     return {"values": names, "counts": counts.tolist()}
 
 

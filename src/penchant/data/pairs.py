@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from penchant.data import columns as naming
 from penchant.data import values
@@ -14,8 +16,16 @@ from penchant.data.vocabulary import Vocabulary
 from penchant.errors import DataError, UnknownIdError
 
 
-def read_ids(source: Any, vocabulary: Vocabulary) -> list[Any]:
+def read_ids(source: Any, vocabulary: Vocabulary, *, skip_unknown: bool = False) -> tuple[list[Any], int]:
     """A column of ids in the type of a vocabulary, each once, in the order of the table.
+
+    Args:
+        source: a path or frame; of one column, or with one that is called as users or items are.
+        vocabulary: the ids that are known.
+        skip_unknown: leave out lines whose id is not in the vocabulary.
+
+    Returns:
+        the ids, and how many lines were left out.
 
     Raises:
         DataError: the table cannot be used.
@@ -29,9 +39,11 @@ def read_ids(source: Any, vocabulary: Vocabulary) -> list[Any]:
     ids = values.ids(table, column, vocabulary.kind)
     rows = vocabulary.rows(ids, missing="minus one")
     unknown = pl.Series(rows < 0).arg_true()
-    if len(unknown):
+    if len(unknown) and not skip_unknown:
         raise _unknown_ids(table, ids, unknown, vocabulary)
-    return vocabulary.take(pl.Series(rows).unique(maintain_order=True).to_numpy())
+    if len(unknown) == len(ids):
+        raise DataError(f"The model knows none of its {vocabulary.kind}s.", file=table.name, remedy=_known(vocabulary))
+    return vocabulary.take(pl.Series(rows[rows >= 0]).unique(maintain_order=True).to_numpy()), len(unknown)
 
 
 def _unknown_ids(table: Table, ids: pl.Series, unknown: pl.Series, vocabulary: Vocabulary) -> UnknownIdError:
@@ -39,11 +51,38 @@ def _unknown_ids(table: Table, ids: pl.Series, unknown: pl.Series, vocabulary: V
     problem = f"There is no {vocabulary.kind} {ids[first]!r} in this model"
     if len(unknown) > 1:
         problem += f" ({len(unknown):,} of {len(ids):,} lines are so)"
-    known = ", ".join(repr(id_) for id_ in vocabulary.ids.head(3).to_list())
     return UnknownIdError(
         f"{table.name}, line {table.line_of(first)}: {problem}.",
-        remedy=f"Remove those lines; the model knows {len(vocabulary):,} {vocabulary.kind}s, such as {known}.",
+        remedy=f"Remove what is unknown, or leave it out with --skip-unknown. {_known(vocabulary)}",
     )
+
+
+def _known(vocabulary: Vocabulary) -> str:
+    examples = ", ".join(repr(id_) for id_ in vocabulary.ids.head(3).to_list())
+    return f"It knows {len(vocabulary):,} {vocabulary.kind}s, such as {examples}."
+
+
+def lists_table(
+    users: Vocabulary,
+    items: Vocabulary,
+    names: pl.Series,
+    user_rows: NDArray[np.int32],
+    ranks: NDArray[np.int64],
+    item_rows: NDArray[np.int32],
+    predictions: NDArray[np.float32],
+    scores: NDArray[np.float32],
+) -> pl.DataFrame:
+    """Ranked lists as `Recommender.lists_frame` gives them: user, rank, item, name, prediction, score; all (n,)."""
+    user_places, item_places = user_rows.astype(np.uint32), item_rows.astype(np.uint32)
+    columns = {
+        "user": users.ids.gather(user_places),
+        "rank": pl.Series(ranks, dtype=pl.Int32),
+        "item": items.ids.gather(item_places),
+        "name": names.gather(item_places),
+        "prediction": pl.Series(predictions, dtype=pl.Float32),
+        "score": pl.Series(scores, dtype=pl.Float32),
+    }
+    return pl.DataFrame(columns)
 
 
 def read_pairs(source: Any, *, user: str | None = None, item: str | None = None) -> tuple[pl.Series, pl.Series]:

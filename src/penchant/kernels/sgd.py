@@ -1,14 +1,26 @@
-"""Stochastic gradient descent for matrix factorisation, one rating at a time.
+"""Stochastic gradient descent for matrix factorisation, eight ratings at a time.
 
 The model of one rating (Koren, Bell and Volinsky 2009, equation 5) is
 
     z = mean + user_bias + item_bias + user_factors . item_factors
-    prediction = low + (high - low) / (1 + exp(-z))      or z itself, when not squashed
+    prediction = low + span / (1 + exp(-z))      or z itself, when not squashed
 
 The step for each row is Adagrad's (Duchi, Hazan and Singer 2011) with one accumulator a row instead of one
-a number: the mean square of the row's gradient. It needs a factor of k less memory traffic than Adam, and
-was measured at lower validation error. Weight decay is decoupled: it never enters the accumulators
-(Loshchilov and Hutter 2019). Rows that no rating of the epoch names are never read or written.
+a number: the mean square of the row's gradient. It moves a third of the memory that Adam does, and was
+measured at lower validation error. Biases step at a constant multiple of the learning rate: accumulators of
+their own gained nothing. Weight decay is decoupled: it never enters the accumulators (Loshchilov and Hutter 2019).
+
+**Rows.** All that belongs to a user (or an item) lies in one row of a table, so that a rating touches two places
+in memory and not eight: k factors (padded with zeros, which stay zeros, to a multiple of 8), then the bias at
+column k, the accumulator at column k + 1, and padding to whole cache lines.
+
+**Eight at a time.** A rating alone is a chain: sum, exponential, division, square root, step; most of the time the
+processor waits for the link before. Eight independent chains side by side were measured at 1.6 times the speed.
+The eight gradients are taken before their eight steps, as in a batch; a row that occurs twice gets both steps.
+
+**Tiles.** Ratings come in tiles of one block of users and one block of items. Tiles that share no block can be
+worked on at once without locks and without lost updates (Gemulla et al. 2011, Zhuang et al. 2013), and in a fixed
+order, so that the result does not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -18,47 +30,62 @@ from numba import njit
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+Rows = NDArray[np.int32]
+
+AT_A_TIME = 8
+FAST = {"cache": True, "fastmath": True, "nogil": True, "error_model": "numpy"}
 
 
-@njit(cache=True, fastmath=True, nogil=True, error_model="numpy")
-def sgd_steps(
-    order: NDArray[np.int32],  # (n,) which ratings, in which order
-    user_rows: NDArray[np.int32],  # (N,)
-    item_rows: NDArray[np.int32],  # (N,)
-    ratings: Floats,  # (N,)
-    user_factors: Floats,  # (n_users, k), changed in place, as all below
-    item_factors: Floats,  # (n_items, k)
-    user_biases: Floats,  # (n_users,)
-    item_biases: Floats,  # (n_items,)
-    user_squares: Floats,  # (n_users,) accumulated mean square gradients of user_factors' rows
-    item_squares: Floats,  # (n_items,)
-    user_bias_squares: Floats,  # (n_users,)
-    item_bias_squares: Floats,  # (n_items,)
+@njit(**FAST)
+def sgd_tiles(
+    tiles: NDArray[np.int64],  # which tiles to work through, in this order
+    starts: NDArray[np.int64],  # tile t has the ratings starts[t] to starts[t + 1]
+    user_rows: Rows,  # (n,) in the order of tiles, as the two below
+    item_rows: Rows,
+    ratings: Floats,
+    users: Floats,  # (n_users, width) rows as above, changed in place
+    items: Floats,  # (n_items, width)
+    k: int,
     mean: np.float32,
     low: np.float32,
-    high: np.float32,
+    span: np.float32,
     biased: bool,
     squashed: bool,
-    rate_from: np.float32,  # learning rate at the first step …
-    rate_to: np.float32,  # … and after the last, linear in between
-    bias_rate: np.float32,  # the biases' learning rate, as a multiple of the factors'
+    rate_from: np.float32,  # learning rate at the first rating of each tile …
+    rate_to: np.float32,  # … and after its last, linear in between
+    bias_rate: np.float32,  # the biases' learning rate, as a multiple
     decay: np.float32,
     bias_decay: np.float32,
-) -> float:
-    """Take n steps and return the sum of squared errors, each taken before its own step."""
-    n = order.shape[0]
-    k = user_factors.shape[1]
-    one = np.float32(1)
-    span = high - low
-    slope = (rate_to - rate_from) / np.float32(max(n, 1))
-    total = 0.0
-    for step in range(n):
-        at = order[step]
-        user = user_rows[at]
-        item = item_rows[at]
-        p = user_factors[user]
-        q = item_factors[item]
+    errors: NDArray[np.float64],  # (tiles of all,) sum of squared errors of each, taken before the steps; written
+) -> None:
+    """Learn from the ratings of some tiles."""
+    scratch = np.empty((5, AT_A_TIME), np.float32)
+    for tile in tiles:
+        start, end = starts[tile], starts[tile + 1]
+        slope = (rate_to - rate_from) / np.float32(max(end - start, 1))
+        total = 0.0
+        for at in range(start, end, AT_A_TIME):
+            count = min(AT_A_TIME, end - at)
+            rate = rate_from + slope * np.float32(at - start)
+            _gradients(at, count, user_rows, item_rows, users, items, k, mean, biased, scratch)
+            total += _errors(at, count, ratings, low, span, squashed, scratch)
+            _rates(at, count, user_rows, item_rows, users, items, k, rate, scratch)
+            _steps(
+                at, count, user_rows, item_rows, users, items, k, biased, rate * bias_rate, decay, bias_decay, scratch
+            )
+        errors[tile] = total
 
+
+@njit(inline="always", **FAST)
+def _gradients(
+    at: int, count: int, user_rows: Rows, item_rows: Rows, users: Floats, items: Floats, k: int, mean: np.float32,
+    biased: bool, scratch: Floats,
+) -> None:  # fmt: skip
+    """scratch[0]: z of each rating; [1] and [2]: mean square of the user's and of the item's factors."""
+    share = np.float32(1) / np.float32(k)
+    for j in range(count):
+        p = users[user_rows[at + j]]
+        q = items[item_rows[at + j]]
         dot = np.float32(0)
         p_square = np.float32(0)
         q_square = np.float32(0)
@@ -66,35 +93,121 @@ def sgd_steps(
             dot += p[f] * q[f]
             p_square += p[f] * p[f]
             q_square += q[f] * q[f]
-        z = mean + dot
         if biased:
-            z += user_biases[user] + item_biases[item]
+            dot += p[k] + q[k]
+        scratch[0, j] = mean + dot
+        scratch[1, j] = p_square * share
+        scratch[2, j] = q_square * share
 
-        prediction = z
-        gradient = one
-        if squashed:
-            s = one / (one + np.exp(-z))
-            prediction = low + span * s
-            gradient = span * s * (one - s)
-        error = ratings[at] - prediction
-        total += error * error
-        gradient *= error  # minus half the derivative of error**2 by z
 
-        rate = rate_from + slope * np.float32(step)
-        square = gradient * gradient
-        user_squares[user] += square * q_square / np.float32(k)
-        item_squares[item] += square * p_square / np.float32(k)
-        user_rate = rate / np.sqrt(user_squares[user])
-        item_rate = rate / np.sqrt(item_squares[item])
+@njit(inline="always", **FAST)
+def _errors(
+    at: int, count: int, ratings: Floats, low: np.float32, span: np.float32, squashed: bool, scratch: Floats
+) -> np.float32:
+    """scratch[0]: minus half the derivative of each squared error by z; returns the sum of squared errors."""
+    one = np.float32(1)
+    total = np.float32(0)
+    if squashed:
+        for j in range(count):
+            s = one / (one + np.exp(-scratch[0, j]))
+            error = ratings[at + j] - (low + span * s)
+            total += error * error
+            scratch[0, j] = error * span * s * (one - s)
+    else:
+        for j in range(count):
+            error = ratings[at + j] - scratch[0, j]
+            total += error * error
+            scratch[0, j] = error
+    return total
+
+
+@njit(inline="always", **FAST)
+def _rates(
+    at: int, count: int, user_rows: Rows, item_rows: Rows, users: Floats, items: Floats, k: int, rate: np.float32,
+    scratch: Floats,
+) -> None:  # fmt: skip
+    """Adds to the accumulators; scratch[3] and [4]: step lengths of the users' and the items' rows."""
+    for j in range(count):
+        square = scratch[0, j] * scratch[0, j]
+        p = users[user_rows[at + j]]
+        q = items[item_rows[at + j]]
+        p[k + 1] += square * scratch[2, j]
+        q[k + 1] += square * scratch[1, j]
+        scratch[3, j] = p[k + 1]
+        scratch[4, j] = q[k + 1]
+    for j in range(count):
+        scratch[3, j] = rate / np.sqrt(scratch[3, j])
+        scratch[4, j] = rate / np.sqrt(scratch[4, j])
+
+
+@njit(inline="always", **FAST)
+def _steps(
+    at: int, count: int, user_rows: Rows, item_rows: Rows, users: Floats, items: Floats, k: int, biased: bool,
+    bias_step: np.float32, decay: np.float32, bias_decay: np.float32, scratch: Floats,
+) -> None:  # fmt: skip
+    """Moves the rows, one rating after the other."""
+    one = np.float32(1)
+    for j in range(count):
+        p = users[user_rows[at + j]]
+        q = items[item_rows[at + j]]
+        gradient = scratch[0, j]
+        p_kept = one - scratch[3, j] * decay
+        q_kept = one - scratch[4, j] * decay
+        p_step = scratch[3, j] * gradient
+        q_step = scratch[4, j] * gradient
         for f in range(k):
             old = p[f]
-            p[f] = old + user_rate * (gradient * q[f] - decay * old)
-            q[f] = q[f] + item_rate * (gradient * old - decay * q[f])
+            p[f] = p_kept * old + p_step * q[f]
+            q[f] = q_kept * q[f] + q_step * old
         if biased:
-            user_bias_squares[user] += square
-            item_bias_squares[item] += square
-            user_rate = rate * bias_rate / np.sqrt(user_bias_squares[user])
-            item_rate = rate * bias_rate / np.sqrt(item_bias_squares[item])
-            user_biases[user] += user_rate * (gradient - bias_decay * user_biases[user])
-            item_biases[item] += item_rate * (gradient - bias_decay * item_biases[item])
-    return total
+            p[k] += bias_step * (gradient - bias_decay * p[k])
+            q[k] += bias_step * (gradient - bias_decay * q[k])
+
+
+@njit(**FAST)
+def pair_sums(
+    user_rows: Rows,  # (n,)
+    item_rows: Rows,  # (n,)
+    users: Floats,  # (n_users, width)
+    items: Floats,  # (n_items, width)
+    k: int,
+    mean: np.float32,
+    biased: bool,
+) -> Floats:
+    """The z of each pair, float32 (n,)."""
+    n = user_rows.shape[0]
+    sums = np.empty(n, np.float32)
+    for at in range(n):
+        p = users[user_rows[at]]
+        q = items[item_rows[at]]
+        dot = np.float32(0)
+        for f in range(k):
+            dot += p[f] * q[f]
+        if biased:
+            dot += p[k] + q[k]
+        sums[at] = mean + dot
+    return sums
+
+
+@njit(cache=True, nogil=True)
+def order_by_tile(
+    order: NDArray[np.int64],  # (n,) positions of ratings, in the order to keep within a tile
+    user_rows: Rows,  # (n,)
+    item_rows: Rows,  # (n,)
+    user_blocks: Rows,  # (n_users,) the block of each user
+    item_blocks: Rows,  # (n_items,)
+    blocks: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Positions sorted by tile (user block * blocks + item block), and where each tile starts. A counting sort."""
+    starts = np.zeros(blocks * blocks + 1, np.int64)
+    for at in range(order.shape[0]):
+        starts[user_blocks[user_rows[at]] * blocks + item_blocks[item_rows[at]] + 1] += 1
+    for tile in range(blocks * blocks):
+        starts[tile + 1] += starts[tile]
+    filled = starts[:-1].copy()
+    positions = np.empty_like(order)
+    for at in order:
+        tile = user_blocks[user_rows[at]] * blocks + item_blocks[item_rows[at]]
+        positions[filled[tile]] = at
+        filled[tile] += 1
+    return positions, starts

@@ -35,7 +35,7 @@ def topk(
             if size < k:
                 _sift_up(values, heap, size, score, column)
                 size += 1
-            elif score > values[0]:  # an equal score further right loses
+            elif k and score > values[0]:  # an equal score further right loses
                 _sift_down(values, heap, size, score, column)
         _sort_heap(values, heap, size)
         for column in mine:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self, final
 
 import numpy as np
@@ -15,14 +16,18 @@ from penchant.data.split import Split
 from penchant.errors import NotFittedError, UnsupportedError
 from penchant.models.biases import Biases, damped_biases
 from penchant.models.fitting import FitLog, FitOptions
+from penchant.models.folding import Prior
 from penchant.models.settings import Settings
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int32]
+Shapes = dict[str, tuple[int, ...]]
 
 FALLBACK_USER_DAMPING = 5.0
 FALLBACK_ITEM_DAMPING = 3.0
 FALLBACK_PASSES = 5
+
+_SHARED_SHAPES: Shapes = {"scale": (2,), "fallback/mean": (1,)}
 
 
 @dataclass(frozen=True)
@@ -84,8 +89,15 @@ class Model(ABC):
         """
 
     @abstractmethod
+    def _shapes(self, n_users: int, n_items: int) -> Shapes:
+        """The shapes of the arrays that a fit on so many users and items leaves, by name."""
+
+    @abstractmethod
     def explain(self, user_vector: Floats, item_row: int) -> Explanation:
         """The causes of one score, summing to it."""
+
+    def _forget(self) -> None:  # noqa: B027, most models keep nothing
+        """Drop what was computed from `parameters` and kept; they have changed."""
 
     def item_factors(self) -> Floats:
         """Items as points whose directions say what is alike, float32 (n_items, d).
@@ -110,14 +122,17 @@ class Model(ABC):
 
         A refit starts from nothing and gives what a fresh model would.
         """
+        started = time.perf_counter()
         fallback = damped_biases(split.train, FALLBACK_USER_DAMPING, FALLBACK_ITEM_DAMPING, FALLBACK_PASSES)
         before, self.parameters = self.parameters, _pack(fallback, split.train.scale)
         try:
             # BLAS adds in another order with another number of threads, and the last bits would differ.
             with threadpool_limits(1):
-                return self._fit(split, options or FitOptions())
+                log = self._fit(split, options or FitOptions())
+            return replace(log, fit_seconds=time.perf_counter() - started)
         except BaseException:
             self.parameters = before
+            self._forget()
             raise
 
     @final
@@ -181,6 +196,24 @@ class Model(ABC):
         self._parameter("scale")
         return dict(self.parameters)
 
+    @final
+    def check_arrays(self, n_users: int, n_items: int) -> None:
+        """Raise ValueError or LookupError unless the arrays are as a fit on so many users and items leaves them."""
+        shapes = {**_SHARED_SHAPES, "fallback/user_biases": (n_users,), "fallback/item_biases": (n_items,)}
+        shapes |= self._shapes(n_users, n_items)
+        for name, shape in shapes.items():
+            if name not in self.parameters:
+                raise ValueError(f"{name} is missing")
+            array = self.parameters[name]
+            dtype = np.float64 if name.startswith("prior/") or name in ("fallback/mean", "noise") else np.float32
+            if array.shape != shape or array.dtype != dtype:
+                raise ValueError(f"{name} is {array.dtype} {array.shape}, not {np.dtype(dtype)} {shape}")
+            is_no_range = name == "rating_range" and np.isnan(array).all()
+            if not np.isfinite(array).all() and not is_no_range:
+                raise ValueError(f"{name} has numbers that are not finite")
+        if "prior/noise" in shapes:
+            Prior.unpack(self.parameters).check()
+
     def extra(self) -> dict[str, Any]:
         """What there is to save besides settings and arrays, as plain JSON values."""
         return {}
@@ -219,9 +252,20 @@ def _pack(fallback: Biases, scale: tuple[float, float]) -> dict[str, NDArray[Any
     }
 
 
-def known_valid_loss(model: Model, split: Split) -> float | None:
-    """Mean squared error of the validation ratings now, None without any."""
-    if split.valid is None or not len(split.valid):
-        return None
-    predictions = model.predict(split.valid_user_rows, split.valid_item_rows)
-    return float(np.mean((predictions - split.valid.ratings) ** 2, dtype=np.float64))
+class Validation:
+    """The validation loss of a model in training; what does not change from epoch to epoch is computed once."""
+
+    def __init__(self, model: Model, split: Split) -> None:
+        self.model = model
+        users, items = split.valid_user_rows, split.valid_item_rows
+        self.known = (users >= 0) & (items >= 0)
+        self.user_rows, self.item_rows = users[self.known], items[self.known]
+        self.ratings = split.valid.ratings if split.valid is not None else np.empty(0, np.float32)
+        self.scores = model.fallback.predict(users, items)
+
+    def loss(self, known_scores: Callable[[Rows, Rows], Floats]) -> float | None:
+        """Mean squared error with the scores that known pairs have now, None without validation ratings."""
+        if not len(self.ratings):
+            return None
+        self.scores[self.known] = known_scores(self.user_rows, self.item_rows)
+        return float(np.mean((self.model.clip(self.scores) - self.ratings) ** 2, dtype=np.float64))

@@ -9,7 +9,7 @@ from typing import Any, final
 import numpy as np
 
 from penchant.data.split import Split
-from penchant.models.base import Explanation, Floats, Model, Rows, known_valid_loss
+from penchant.models.base import Explanation, Floats, Model, Rows, Shapes, Validation
 from penchant.models.biases import damped_biases
 from penchant.models.fitting import FitLog, FitOptions, run_epochs
 from penchant.models.settings import Settings, setting
@@ -53,6 +53,9 @@ class Bias(Model):
         weight = len(ratings) + self.settings.user_damping
         return np.array([residuals.sum() / weight if weight else 0.0], np.float32)
 
+    def _shapes(self, n_users: int, n_items: int) -> Shapes:
+        return {"mean": (1,), "user_biases": (n_users,), "item_biases": (n_items,)}
+
     def explain(self, user_vector: Floats, item_row: int) -> Explanation:
         parts = {
             "mean": float(self._mean()),
@@ -76,6 +79,7 @@ class _BiasTraining:
     def __init__(self, model: Bias, split: Split) -> None:
         self.model = model
         self.split = split
+        self.validation = Validation(model, split)
 
     def run_epoch(self, epoch: int, progressed: Callable[[float], None]) -> float:
         del epoch, progressed
@@ -90,7 +94,7 @@ class _BiasTraining:
         return float(np.mean((predictions - train.ratings) ** 2, dtype=np.float64))
 
     def valid_loss(self) -> float | None:
-        return known_valid_loss(self.model, self.split)
+        return self.validation.loss(self.model._pair_scores)
 
     def snapshot(self) -> dict[str, Any]:
         return dict(self.model.parameters)

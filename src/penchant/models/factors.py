@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, final
 
 import numpy as np
 
+from penchant.data.interactions import Interactions
 from penchant.data.split import Split
-from penchant.models.base import Explanation, Floats, Model, Rows, known_valid_loss
+from penchant.models.base import Explanation, Floats, Model, Rows, Shapes, Validation
 from penchant.models.fitting import FitLog, FitOptions, run_epochs
 from penchant.models.folding import Array, Prior, most_probable
 from penchant.models.ranges import Squash
-from penchant.models.schedule import SCHEDULES, ScheduleName
+from penchant.models.schedule import ScheduleName
 from penchant.models.settings import RatingRange, Settings, setting
+from penchant.models.sgd_training import SgdTraining, Start
 from penchant.seeds import numpy_generator
-
-STEPS_A_CALL = 1_000_000  # a kernel call cannot be interrupted, so it is kept short
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class MfSettings(Settings):
     epochs: int = setting(10, "How often every rating is learnt from.", low=1, search=(3, 40))
     learning_rate: float = setting(0.04, "Length of the steps at the start.", above=0, search=(0.01, 0.3))
     bias_rate: float = setting(
-        2.2, "The biases' learning rate, in multiples of the factors'.", above=0, search=(0.3, 5)
+        0.3, "The biases' learning rate, in multiples of the factors'.", above=0, search=(0.05, 1)
     )
     weight_decay: float = setting(0.04, "Pull of factors towards 0.", low=0, search=(0.005, 0.3))
     bias_decay: float = setting(0.01, "Pull of biases towards 0.", low=0, search=(0.001, 0.1))
@@ -62,16 +61,16 @@ class _Factorisation(Model):
     """What `dot` and `mf` share: a user vector of [bias,] factors, and z = mean + its product with the item's."""
 
     biased: ClassVar[bool]
-    first_square: ClassVar[float]  # where Adagrad's accumulators of factors start
-    first_bias_square: ClassVar[float]  # and those of biases
 
     @abstractmethod
-    def _start(self, split: Split, seed: int) -> dict[str, Any]:
-        """Initial user_factors, item_factors, user_biases, item_biases, mean and range."""
+    def _start(self, train: Interactions, seed: int) -> Start:
+        """Initial factors, mean and range."""
 
     def _fit(self, split: Split, options: FitOptions) -> FitLog:
-        self.parameters |= self._start(split, options.seed)
-        log = run_epochs(_FactorTraining(self, split, options.seed), self.name, options)
+        start = self._start(split.train, options.seed)
+        with SgdTraining(start, self.settings, split.train, options) as sgd:
+            log = run_epochs(_FactorTraining(self, sgd, split), self.name, options)
+            self.parameters |= sgd.arrays()
         noise = log.epochs[log.kept_epoch].train_loss
         everyone = np.arange(split.train.n_users, dtype=np.int32)
         self.parameters |= Prior.of(self.user_vectors(everyone), noise).pack()
@@ -107,6 +106,18 @@ class _Factorisation(Model):
 
         prior = Prior.unpack(self.parameters)
         return most_probable(prior, predict, ratings).astype(np.float32)
+
+    def _shapes(self, n_users: int, n_items: int) -> Shapes:
+        k = self.settings.factors
+        return {
+            "user_factors": (n_users, k),
+            "item_factors": (n_items, k),
+            "user_biases": (n_users,),
+            "item_biases": (n_items,),
+            "mean": (1,),
+            "rating_range": (2,),
+            **Prior.shapes(1 + k),
+        }
 
     def explain(self, user_vector: Floats, item_row: int) -> Explanation:
         """The causes are added one after the other inside the sigmoid, so that their differences sum up."""
@@ -146,19 +157,13 @@ class Dot(_Factorisation):
     name = "dot"
     settings_class = DotSettings
     biased = False
-    first_square = 20.0
-    first_bias_square = 1.0
 
-    def _start(self, split: Split, seed: int) -> dict[str, Any]:
-        mean = float(split.train.ratings.mean(dtype=np.float64))
+    def _start(self, train: Interactions, seed: int) -> Start:
+        mean = float(train.ratings.mean(dtype=np.float64))
         level = np.float32(np.sqrt(max(mean, 0.0) / self.settings.factors))
-        start = _random_factors(split, self.settings, seed)
-        start["user_factors"] += level
-        start["item_factors"] += level
-        return start | {
-            "mean": np.zeros(1, np.float32),
-            "rating_range": Squash.of("none", split.train.scale).pack(),
-        }
+        users, items = _random_factors(train, self.settings, seed)
+        no_range = Squash.of("none", train.scale)
+        return Start(users + level, items + level, 0.0, no_range, self.biased, first_square=20.0)
 
 
 @final
@@ -171,16 +176,12 @@ class Mf(_Factorisation):
     name = "mf"
     settings_class = MfSettings
     biased = True
-    first_square = 0.04
-    first_bias_square = 50.0
 
-    def _start(self, split: Split, seed: int) -> dict[str, Any]:
-        mean = float(split.train.ratings.mean(dtype=np.float64))
-        squash = Squash.of(self.settings.rating_range, split.train.scale)
-        return _random_factors(split, self.settings, seed) | {
-            "mean": np.array([squash.inverse(mean)], np.float32),
-            "rating_range": squash.pack(),
-        }
+    def _start(self, train: Interactions, seed: int) -> Start:
+        squash = Squash.of(self.settings.rating_range, train.scale)
+        mean = squash.inverse(float(train.ratings.mean(dtype=np.float64)))
+        users, items = _random_factors(train, self.settings, seed)
+        return Start(users, items, mean, squash, self.biased, first_square=0.04)
 
     def item_biases(self) -> Floats:
         """What the bias alone moves an average user's prediction by, in rating steps."""
@@ -188,84 +189,24 @@ class Mf(_Factorisation):
         return self._squash(mean + self._parameter("item_biases")) - self._squash(mean)
 
 
-def _random_factors(split: Split, settings: Any, seed: int) -> dict[str, Any]:
+def _random_factors(train: Interactions, settings: Any, seed: int) -> tuple[Floats, Floats]:
     generator = numpy_generator(seed, "initial factors")
     deviation = np.float32(settings.initial_deviation / np.sqrt(settings.factors))
-    users, items, k = split.train.n_users, split.train.n_items, settings.factors
-    return {
-        "user_factors": generator.standard_normal((users, k), np.float32) * deviation,
-        "item_factors": generator.standard_normal((items, k), np.float32) * deviation,
-        "user_biases": np.zeros(users, np.float32),
-        "item_biases": np.zeros(items, np.float32),
-    }
+    users = generator.standard_normal((train.n_users, settings.factors), np.float32)
+    items = generator.standard_normal((train.n_items, settings.factors), np.float32)
+    return users * deviation, items * deviation
 
 
 class _FactorTraining:
-    """Epochs of the SGD kernel over freshly shuffled ratings."""
+    """Epochs of the SGD kernel, validated by the scores as they are."""
 
-    def __init__(self, model: _Factorisation, split: Split, seed: int) -> None:
-        self.model = model
-        self.split = split
-        self.epochs: int = model.settings.epochs
-        self.generator = numpy_generator(seed, "order of ratings")
-        users, items = split.train.n_users, split.train.n_items
-        self.squares = {
-            "user": np.full(users, model.first_square, np.float32),
-            "item": np.full(items, model.first_square, np.float32),
-            "user_bias": np.full(users, model.first_bias_square, np.float32),
-            "item_bias": np.full(items, model.first_bias_square, np.float32),
-        }
-
-    def run_epoch(self, epoch: int, progressed: Callable[[float], None]) -> float:
-        order = self.generator.permutation(len(self.split.train)).astype(np.int32)
-        total = 0.0
-        for start in range(0, len(order), STEPS_A_CALL):
-            part = order[start : start + STEPS_A_CALL]
-            total += self._steps(part, epoch, start / len(order), (start + len(part)) / len(order))
-            progressed((start + len(part)) / len(order))
-        return total / len(order)
-
-    def _steps(self, order: Rows, epoch: int, begin: float, end: float) -> float:
-        from penchant.kernels.sgd import sgd_steps  # numba is loaded only to train
-
-        train, settings, arrays = self.split.train, self.model.settings, self.model.parameters
-        schedule = SCHEDULES[settings.schedule]
-        rate_from, rate_to = (
-            np.float32(settings.learning_rate * schedule((epoch + part) / self.epochs)) for part in (begin, end)
-        )
-        low, high = arrays["rating_range"]
-        return float(
-            sgd_steps(
-                order,
-                train.user_rows,
-                train.item_rows,
-                train.ratings,
-                arrays["user_factors"],
-                arrays["item_factors"],
-                arrays["user_biases"],
-                arrays["item_biases"],
-                self.squares["user"],
-                self.squares["item"],
-                self.squares["user_bias"],
-                self.squares["item_bias"],
-                arrays["mean"][0],
-                low,
-                high,
-                self.model.biased,
-                not np.isnan(low),
-                rate_from,
-                rate_to,
-                np.float32(settings.bias_rate if self.model.biased else 0),
-                np.float32(settings.weight_decay),
-                np.float32(settings.bias_decay if self.model.biased else 0),
-            )
-        )
+    def __init__(self, model: _Factorisation, sgd: SgdTraining, split: Split) -> None:
+        self.sgd = sgd
+        self.epochs = sgd.epochs
+        self.run_epoch = sgd.run_epoch
+        self.snapshot = sgd.snapshot
+        self.restore = sgd.restore
+        self.validation = Validation(model, split)
 
     def valid_loss(self) -> float | None:
-        return known_valid_loss(self.model, self.split)
-
-    def snapshot(self) -> dict[str, Any]:
-        return {name: array.copy() for name, array in self.model.parameters.items()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.model.parameters = dict(state)
+        return self.validation.loss(self.sgd.pair_scores)

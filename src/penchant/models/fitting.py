@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -29,6 +30,13 @@ class Epoch:
     train_loss: float
     valid_loss: float | None
     seconds: float
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Epoch:
+        """From an entry of a log in JSON."""
+        loss = fields["valid_loss"]
+        valid_loss = None if loss is None else float(loss)
+        return cls(int(fields["epoch"]), float(fields["train_loss"]), valid_loss, float(fields["seconds"]))
 
 
 @dataclass(frozen=True)
@@ -62,8 +70,11 @@ class FitLog:
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> FitLog:
-        """The inverse of `to_json`."""
-        return cls(**{**fields, "epochs": tuple(Epoch(**epoch) for epoch in fields["epochs"])})
+        """The inverse of `to_json`; ValueError, KeyError or TypeError when the fields are not of a log."""
+        log = cls(**{**fields, "epochs": tuple(Epoch.from_json(epoch) for epoch in fields["epochs"])})
+        if not 0 <= log.kept_epoch < len(log.epochs):
+            raise ValueError(f"kept_epoch is {log.kept_epoch} of {len(log.epochs)} epochs")
+        return log
 
 
 class Listener(Protocol):
@@ -99,6 +110,8 @@ class FitOptions:
     Attributes:
         seed: all randomness comes from it.
         device: "auto", "cpu" or "cuda"; only networks have a choice.
+        threads: how many may work at once; the result is the same for any number. None for every core that this
+            process may use.
         patience: stop after this many epochs without a better validation loss and keep the best; None to
             run all epochs.
         keep_best: run all epochs, but keep the weights of the best by validation loss.
@@ -110,12 +123,27 @@ class FitOptions:
     patience: int | None = None
     keep_best: bool = False
     listener: Listener = Silent()
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         if self.device not in ("auto", "cpu", "cuda"):
             raise SettingError(f"device is {self.device!r}.", remedy="Give auto, cpu or cuda.")
         if self.patience is not None and self.patience < 1:
             raise SettingError(f"patience is {self.patience}.", remedy="Give 1 epoch or more.")
+        if self.threads is not None and self.threads < 1:
+            raise SettingError(f"threads is {self.threads}.", remedy="Give 1 thread or more.")
+
+    @property
+    def n_threads(self) -> int:
+        """How many threads to use."""
+        return self.threads or available_cores()
+
+
+def available_cores() -> int:
+    """Cores that this process may use; fewer than the machine has when it is confined to some."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class NothingLearnt(KeyboardInterrupt):
@@ -191,11 +219,12 @@ def _check_learning(model: str, epoch: Epoch, chosen: bool) -> None:
             "Early stopping and keeping the best epoch need validation ratings.",
             remedy="Hold some out (--valid-fraction 0.2), or do without.",
         )
-    if not isfinite(epoch.train_loss):
-        raise InputError(
-            f"{model} diverged: the train loss of epoch {epoch.epoch} is {epoch.train_loss}.",
-            remedy="Use a smaller learning_rate.",
-        )
+    for which, loss in (("train", epoch.train_loss), ("validation", epoch.valid_loss)):
+        if loss is not None and not isfinite(loss):
+            raise InputError(
+                f"{model} diverged: the {which} loss of epoch {epoch.epoch} is {loss}.",
+                remedy="Use a smaller learning_rate.",
+            )
 
 
 def _choosable(epoch: Epoch) -> bool:

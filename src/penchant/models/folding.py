@@ -40,11 +40,23 @@ class Prior:
     def of(cls, vectors: NDArray[np.floating[Any]], noise: float) -> Prior:
         """Estimated from the training users' vectors (n, d)."""
         vectors = vectors.astype(np.float64)
-        covariance = np.atleast_2d(np.cov(vectors, rowvar=False))
+        mean = vectors.mean(axis=0)
+        covariance = (vectors - mean).T @ (vectors - mean) / max(len(vectors) - 1, 1)  # of one user: zeros
         # With fewer users than dimensions the estimate is singular; a floor keeps every direction open.
         floor = max(RELATIVE_FLOOR * float(np.trace(covariance)) / len(covariance), SMALLEST_VARIANCE)
         covariance[np.diag_indices_from(covariance)] += floor
-        return cls(vectors.mean(axis=0), covariance, max(noise, SMALLEST_VARIANCE))
+        return cls(mean, covariance, max(noise, SMALLEST_VARIANCE))
+
+    @staticmethod
+    def shapes(d: int) -> dict[str, tuple[int, ...]]:
+        """The shapes of `pack`'s arrays for vectors of d numbers."""
+        return {"prior/mean": (d,), "prior/covariance": (d, d), "prior/noise": (1,)}
+
+    def check(self) -> None:
+        """Raise ValueError unless the noise is positive and the covariance positive definite."""
+        if not self.noise > 0:
+            raise ValueError(f"prior/noise is {self.noise}")
+        np.linalg.cholesky(self.covariance)  # LinAlgError is a ValueError
 
     def pack(self) -> dict[str, NDArray[Any]]:
         """As arrays by name."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self, final
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from penchant.data.split import Split
 from penchant.errors import ArtifactError
-from penchant.models.base import Explanation, Floats, Model, Rows, known_valid_loss
+from penchant.models.base import Explanation, Floats, Model, Rows, Shapes, Validation
 from penchant.models.fitting import FitLog, FitOptions, run_epochs
 from penchant.models.folding import Array, Prior, most_probable
 from penchant.models.ranges import Squash
@@ -35,16 +36,16 @@ class MlpSettings(Settings):
     """Settings of `mlp`."""
 
     layers: tuple[int, ...] = setting((100,), "Widths of the hidden layers.", low=1, search=((100,), (100, 50), (64,)))
-    epochs: int = setting(5, "How often every rating is learnt from.", low=1, search=(2, 20))
-    batch_size: int = setting(256, "Ratings a step.", low=2, search=(64, 1024))
-    learning_rate: float = setting(0.003, "Step length of the layers (Adam).", above=0, search=(3e-4, 1e-2))
-    embedding_rate: float = setting(0.026, "Step length of the embeddings (Adagrad).", above=0, search=(3e-3, 0.3))
-    weight_decay: float = setting(0.01, "Pull of layers towards 0.", low=0, search=(1e-3, 0.3))
-    embedding_decay: float = setting(0.01, "Pull of embeddings towards 0.", low=0, search=(1e-3, 0.3))
-    initial_deviation: float = setting(0.01, "Deviation of embeddings at the start.", low=0, search=(3e-3, 0.1))
-    dropout: float = setting(0.25, "Part of each hidden layer left out in a step.", low=0, high=0.95, search=(0, 0.5))
+    epochs: int = setting(2, "How often every rating is learnt from.", low=1, search=(1, 10))
+    batch_size: int = setting(512, "Ratings a step.", low=2, search=(64, 1024))
+    learning_rate: float = setting(0.001, "Step length of the layers (Adam).", above=0, search=(3e-4, 1e-2))
+    embedding_rate: float = setting(3.0, "Step length of the embeddings (Adagrad).", above=0, search=(0.02, 10))
+    weight_decay: float = setting(0.0003, "Pull of layers towards 0.", low=0, search=(1e-4, 0.3))
+    embedding_decay: float = setting(0.0003, "Pull of embeddings towards 0.", low=0, search=(1e-4, 0.1))
+    initial_deviation: float = setting(0.0006, "Deviation of embeddings at the start.", low=0, search=(1e-4, 0.1))
+    dropout: float = setting(0.0, "Part of each hidden layer left out in a step.", low=0, high=0.95, search=(0, 0.5))
     embedding_dropout: float = setting(
-        0.5, "Part of the embeddings left out in a step.", low=0, high=0.95, search=(0, 0.6)
+        0.1, "Part of the embeddings left out in a step.", low=0, high=0.95, search=(0, 0.6)
     )
     batch_normalisation: bool = setting(False, "Normalise each hidden layer over the batch.", search=(False, True))
     rating_range: RatingRange = setting(
@@ -82,6 +83,9 @@ class Mlp(Model):
 
     def _adopt(self, trainer: Any) -> None:
         self.parameters |= trainer.arrays()
+        self._forget()
+
+    def _forget(self) -> None:
         self._hidden_of_items = None
 
     def _pair_scores(self, user_rows: Rows, item_rows: Rows) -> Floats:
@@ -109,6 +113,15 @@ class Mlp(Model):
             return predictions, slopes @ weight
 
         return most_probable(Prior.unpack(self.parameters), predict, ratings).astype(np.float32)
+
+    def _shapes(self, n_users: int, n_items: int) -> Shapes:
+        of_user, of_item = (self.parameters[f"{side}_embeddings"].shape[1] for side in ("user", "item"))
+        widths = (of_user + of_item, *self.settings.layers, 1)
+        layers: Shapes = {}
+        for number, (narrow, wide) in enumerate(pairwise(widths)):
+            layers |= {f"layer/{number}/weight": (wide, narrow), f"layer/{number}/bias": (wide,)}
+        embeddings = {"user_embeddings": (n_users, of_user), "item_embeddings": (n_items, of_item)}
+        return {**embeddings, **layers, "rating_range": (2,), **Prior.shapes(of_user)}
 
     def explain(self, user_vector: Floats, item_row: int) -> Explanation:
         """Against an average user and an average item: what each side changes alone, and both together."""
@@ -195,7 +208,7 @@ class _NetworkTraining:
     def __init__(self, model: Mlp | Own, trainer: Any, split: Split) -> None:
         self.model = model
         self.trainer = trainer
-        self.split = split
+        self.validation = Validation(model, split)
         self.epochs: int = model.settings.epochs
 
     def run_epoch(self, epoch: int, progressed: Callable[[float], None]) -> float:
@@ -203,7 +216,7 @@ class _NetworkTraining:
 
     def valid_loss(self) -> float | None:
         self.model._adopt(self.trainer)
-        return known_valid_loss(self.model, self.split)
+        return self.validation.loss(self.model._pair_scores)
 
     def snapshot(self) -> Any:
         return self.trainer.state()
@@ -264,7 +277,11 @@ class Own(Model):
 
     def _adopt(self, trainer: Any) -> None:
         self.parameters |= trainer.arrays()
+        self._forget()
         self._module = trainer.module
+
+    def _forget(self) -> None:
+        self._module = None
         self._references = None
 
     def _build(self, n_users: int, n_items: int, seed: int = 0) -> torch.nn.Module:
@@ -333,6 +350,11 @@ class Own(Model):
         system[np.diag_indices_from(system)] += max(float(self._parameter("noise")[0]), 1e-6)
         weights = known @ np.linalg.solve(system, ratings - mean[item_rows]) / len(known)
         return np.concatenate(([0.0], weights)).astype(np.float32)
+
+    def _shapes(self, n_users: int, n_items: int) -> Shapes:
+        """The module's own are checked by torch when they are put into it."""
+        del n_users, n_items
+        return {"noise": (1,)}
 
     def _reference_rows(self) -> Rows:
         """Training users spread evenly over all rows."""

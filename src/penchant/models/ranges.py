@@ -55,14 +55,16 @@ class Squash:
         """Predictions from sums, elementwise."""
         if self.is_none:
             return z
-        return self.low + (self.high - self.low) / (np.float32(1) + np.exp(-z))
+        with np.errstate(over="ignore"):  # 1 / (1 + inf) is the 0 that is wanted
+            return self.low + (self.high - self.low) / (np.float32(1) + np.exp(-z))
 
     def with_slope(self, z: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Predictions and their derivatives by z."""
         if self.is_none:
             return z, np.ones_like(z)
         low, high = float(self.low), float(self.high)
-        s = 1 / (1 + np.exp(-z))
+        with np.errstate(over="ignore"):
+            s = 1 / (1 + np.exp(-z))
         return low + (high - low) * s, (high - low) * s * (1 - s)
 
     def inverse(self, prediction: float) -> float:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass
+from numbers import Real
 from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
 
 from penchant.errors import SettingError
@@ -130,7 +132,7 @@ def _options(kind: Any) -> tuple[Any, ...]:
 def _coerce(value: Any, kind: Any, name: str) -> Any:
     """The value in exactly its declared type (a list becomes a tuple, 5 a 5.0), or SettingError."""
     for option in _options(kind):
-        if get_origin(option) is Literal and value in get_args(option):
+        if get_origin(option) is Literal and isinstance(value, str) and value in get_args(option):
             return value
         if option is bool and isinstance(value, bool):
             return value
@@ -145,7 +147,13 @@ def _coerce(value: Any, kind: Any, name: str) -> Any:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    """Whether it is a number, NumPy's included, that is finite as a float."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:
+        return False
 
 
 def _wrong(value: Any, kind: Any, name: str) -> SettingError:
@@ -159,8 +167,7 @@ def _check_bounds(value: Any, field: dataclasses.Field[Any]) -> None:
         if not _is_number(number):
             continue
         if (
-            number != number
-            or (low is not None and number < low)
+            (low is not None and number < low)
             or (high is not None and number > high)
             or (above is not None and number <= above)
         ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,11 +17,19 @@ from penchant.artifact import Artifact, load_artifact, save_artifact
 from penchant.data.interactions import Interactions
 from penchant.data.split import Split
 from penchant.data.vocabulary import Id, Vocabulary
-from penchant.errors import ArtifactError, InputError, SettingError, UnknownIdError
+from penchant.errors import (
+    ArtifactError,
+    InputError,
+    NotFittedError,
+    PenchantError,
+    SettingError,
+    UnknownIdError,
+)
 from penchant.evaluate import DEFAULT_METRICS, Report, evaluate_ratings
 from penchant.explain import Ranked, extreme_items, nearest_names, similar_items
 from penchant.models import Explanation, Model, model_class
 from penchant.models.fitting import FitLog
+from penchant.serving.history import History
 
 USERS_A_TIME = 256
 SCORES_A_TIME = 16_000_000  # 64 MB: how many scores are in memory at once
@@ -57,42 +66,6 @@ class Named:
     name: str
     value: float
     n_ratings: int
-
-
-@dataclass(frozen=True)
-class History:
-    """What each user has rated, all of it: also the ratings that were held out for validation.
-
-    Attributes:
-        starts: int64 (n_users + 1,); user row u owns the entries starts[u]:starts[u + 1].
-        item_rows: int32 (n,).
-        ratings: float32 (n,).
-        in_training: bool (n,), False for what was held out.
-    """
-
-    starts: NDArray[np.int64]
-    item_rows: NDArray[np.int32]
-    ratings: NDArray[np.float32]
-    in_training: NDArray[np.bool_]
-
-    def of(self, user_row: int) -> slice:
-        """The entries of one user."""
-        return slice(int(self.starts[user_row]), int(self.starts[user_row + 1]))
-
-    @classmethod
-    def of_split(cls, split: Split) -> History:
-        """Training and validation together; what the model does not know is left out."""
-        known = (split.valid_user_rows >= 0) & (split.valid_item_rows >= 0)
-        valid_ratings = split.valid.ratings[known] if split.valid is not None else np.empty(0, np.float32)
-        users = np.concatenate((split.train.user_rows, split.valid_user_rows[known]))
-        order = np.argsort(users, kind="stable")
-        starts = np.concatenate(([0], np.cumsum(np.bincount(users, minlength=split.train.n_users))))
-        return cls(
-            starts.astype(np.int64),
-            np.concatenate((split.train.item_rows, split.valid_item_rows[known]))[order],
-            np.concatenate((split.train.ratings, valid_ratings))[order],
-            (np.arange(len(users)) < len(split.train))[order],
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,6 +143,7 @@ class Recommender:
         Raises:
             UnknownIdError: a user is unknown; before anything is computed.
         """
+        _check_k(k)
         ids = list(users)
         rows = self.users.rows(ids)
         return self._recommend_rows(ids, rows, k, include_seen)
@@ -189,8 +163,7 @@ class Recommender:
     ) -> list[list[Recommendation]]:
         from penchant.kernels.topk import topk
 
-        if k < 1:
-            raise SettingError(f"k is {k}.", remedy="Ask for 1 item or more.")
+        _check_k(k)
         scores = self.model.scores_of(vectors)
         starts = np.concatenate(([0], np.cumsum([len(items) for items in seen]))).astype(np.int64)
         best = topk(scores, starts, np.concatenate(seen), min(k, len(self.items)))
@@ -232,6 +205,8 @@ class Recommender:
         """
         user_rows = self.users.rows(users, missing="minus one")
         item_rows = self.items.rows(items, missing="minus one")
+        if len(user_rows) != len(item_rows):
+            raise InputError(f"{len(user_rows)} users and {len(item_rows)} items.", remedy="Give as many of both.")
         kind = 2 * (user_rows >= 0) + (item_rows >= 0)
         known = pl.Series("known", ["neither", "item", "user", "both"]).gather(kind.astype(np.uint32))
         return pl.DataFrame({"prediction": self.model.predict(user_rows, item_rows), "known": known})
@@ -257,6 +232,7 @@ class Recommender:
 
     def extremes(self, k: int = 5) -> tuple[list[Named], list[Named]]:
         """The k items liked best and the k liked least by bias, apart from who rated them."""
+        _check_k(k)
         best, worst = extreme_items(self.model, k)
         return self._named(best), self._named(worst)
 
@@ -270,15 +246,23 @@ class Recommender:
         Raises:
             UnknownIdError: no item has this id or name; the nearest names are suggested.
             InputError: several items have this name; their ids are listed.
+            SettingError: k is below 1.
         """
+        _check_k(k)
         return self._named(similar_items(self.model, self.find_item(item), k, self.item_counts, min_ratings))
 
     def find_item(self, wanted: Id | str) -> int:
         """The row of an item by its name (without case) or its id.
 
+        An integer is an id where ids are integers, and a string where ids are strings: 1984 is item 1984, even
+        if another is called "1984".
+
         Raises:
             UnknownIdError, InputError: as for `similar`.
         """
+        if isinstance(wanted, str) != self.items.is_integer:
+            with suppress(UnknownIdError):
+                return self.items.row(wanted)
         named = self._rows_named(str(wanted))
         if len(named) == 1:
             return named[0]
@@ -364,8 +348,9 @@ class Recommender:
         artifact = load_artifact(Path(folder))
         try:
             return _from_artifact(artifact, module)
-        except (KeyError, TypeError, ValueError, IndexError, pl.exceptions.PolarsError) as error:
-            raise ArtifactError(f"{folder} is not complete: {error!r}.", remedy="Fit the model again.") from error
+        except _MISFITS as error:
+            what = error.problem if isinstance(error, PenchantError) else repr(error)
+            raise ArtifactError(f"{folder} does not fit together: {what}", remedy="Fit the model again.") from error
 
     def _manifest(self) -> dict[str, Any]:
         return {
@@ -398,6 +383,24 @@ class Recommender:
 _NOTHING = np.empty(0, np.int32)
 
 
+def _check_k(k: int) -> None:
+    if not isinstance(k, (int, np.integer)) or k < 1:
+        raise SettingError(f"k is {k!r}.", remedy="Ask for 1 item or more, a whole number.")
+
+
+# What a manifest, arrays and tables with right checksums and wrong contents lead to.
+_MISFITS = (
+    InputError,
+    NotFittedError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    pl.exceptions.PolarsError,
+)
+
+
 def _from_artifact(artifact: Artifact, module: Any) -> Recommender:
     manifest = artifact.manifest
     model_type = model_class(manifest["model"])
@@ -407,15 +410,21 @@ def _from_artifact(artifact: Artifact, module: Any) -> Recommender:
     history = History(
         *(artifact.arrays[f"history/{part}"] for part in ("starts", "item_rows", "ratings", "in_training"))
     )
+    users, items = Vocabulary(artifact.users["id"], "user"), Vocabulary(artifact.items["id"], "item")
+    names = artifact.items["name"]
+    if not len(users) or not len(items) or names.dtype != pl.String or names.null_count():
+        raise ValueError("there are no users or no items, or an item has no name")
+    model.check_arrays(len(users), len(items))
+    history.check(len(users), len(items))
     columns = [column for column in artifact.items.columns if column.startswith("column/")]
     table = artifact.items.select(columns).rename(lambda column: column.removeprefix("column/")) if columns else None
     return Recommender(
         model,
-        Vocabulary(artifact.users["id"], "user"),
-        Vocabulary(artifact.items["id"], "item"),
-        artifact.items["name"],
+        users,
+        items,
+        names,
         history,
         table,
-        FitLog.from_json(manifest["log"]) if manifest["log"] else None,
-        manifest["about"],
+        FitLog.from_json(manifest["log"]) if manifest["log"] is not None else None,
+        dict(manifest["about"]),
     )

@@ -1,0 +1,61 @@
+"""What a recommender's users have rated: to leave it out of their lists, and to count."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from penchant.data.split import Split
+
+
+@dataclass(frozen=True)
+class History:
+    """What each user has rated, all of it: also the ratings that were held out for validation.
+
+    Attributes:
+        starts: int64 (n_users + 1,); user row u owns the entries starts[u]:starts[u + 1].
+        item_rows: int32 (n,).
+        ratings: float32 (n,).
+        in_training: bool (n,), False for what was held out.
+    """
+
+    starts: NDArray[np.int64]
+    item_rows: NDArray[np.int32]
+    ratings: NDArray[np.float32]
+    in_training: NDArray[np.bool_]
+
+    def of(self, user_row: int) -> slice:
+        """The entries of one user."""
+        return slice(int(self.starts[user_row]), int(self.starts[user_row + 1]))
+
+    def check(self, n_users: int, n_items: int) -> None:
+        """Raise ValueError when a row points outside, or types and lengths do not fit."""
+        columns = (self.starts, self.item_rows, self.ratings, self.in_training)
+        n = len(self.item_rows)
+        if [c.dtype for c in columns] != [np.int64, np.int32, np.float32, np.bool_]:
+            raise ValueError(f"the history is of types {', '.join(str(c.dtype) for c in columns)}")
+        if [c.shape for c in columns] != [(n_users + 1,), (n,), (n,), (n,)]:
+            raise ValueError(f"the history has shapes {', '.join(str(c.shape) for c in columns)}")
+        if self.starts[0] != 0 or self.starts[-1] != n or (self.starts[1:] < self.starts[:-1]).any():
+            raise ValueError("the history does not start at 0, go up and end at its length")
+        if n and not (self.item_rows.min() >= 0 and self.item_rows.max() < n_items):
+            raise ValueError(f"the history has an item row outside 0 to {n_items - 1}")
+        if not np.isfinite(self.ratings).all():
+            raise ValueError("the history has a rating that is not finite")
+
+    @classmethod
+    def of_split(cls, split: Split) -> History:
+        """Training and validation together; what the model does not know is left out."""
+        known = (split.valid_user_rows >= 0) & (split.valid_item_rows >= 0)
+        valid_ratings = split.valid.ratings[known] if split.valid is not None else np.empty(0, np.float32)
+        users = np.concatenate((split.train.user_rows, split.valid_user_rows[known]))
+        order = np.argsort(users, kind="stable")
+        starts = np.concatenate(([0], np.cumsum(np.bincount(users, minlength=split.train.n_users))))
+        return cls(
+            starts.astype(np.int64),
+            np.concatenate((split.train.item_rows, split.valid_item_rows[known]))[order],
+            np.concatenate((split.train.ratings, valid_ratings))[order],
+            (np.arange(len(users)) < len(split.train))[order],
+        )
