@@ -526,6 +526,7 @@ LARGEST, SMALLEST = np.iinfo(np.int64).max, np.iinfo(np.int64).min
         pytest.param("starts", lambda a: a[:-1], id="a start too few"),
         pytest.param("starts", lambda a: np.append(a, a[-1]), id="a start too many"),
         pytest.param("starts", lambda a: a + 1, id="starts at 1"),
+        pytest.param("starts", lambda a: np.append([1], a[1:]), id="does not start at 0"),
         pytest.param("starts", lambda a: a * 10**6, id="starts beyond the end"),
         pytest.param("starts", lambda a: np.concatenate((a[:2], a[1:2] - 1, a[3:])), id="goes down"),
         pytest.param("starts", lambda a: np.concatenate(([0, -5], a[2:])), id="negative"),

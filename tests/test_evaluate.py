@@ -89,6 +89,14 @@ def test_resamples_are_those_of_drawing_users_one_by_one() -> None:
     assert resampled["mae"].std() == pytest.approx(by_user.std() / sqrt(40), rel=0.1)
 
 
+def test_an_interval_holds_95_of_100_resamples() -> None:
+    errors, users = clustered(80, 3, seed=6)
+    resampled = _resample(errors, users, seed=2)
+    report = report_of(errors, users, seed=2)
+    for name, (low, high) in report.intervals.items():
+        np.testing.assert_allclose([low, high], np.percentile(resampled[name], [2.5, 97.5]), rtol=1e-5)
+
+
 def test_users_are_resampled_as_wholes() -> None:
     """The same errors: with one user who has all of the large ones, the interval is far wider than when spread."""
     errors = np.tile([0.125] * 9 + [3.0], 10)  # 100 ratings, 10 of them far off

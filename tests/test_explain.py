@@ -79,18 +79,24 @@ def test_items_with_too_few_ratings_are_left_out(counts: list[int], min_ratings:
     assert found.rows.tolist() == rows
 
 
-@pytest.mark.parametrize(("k", "least"), [(1, 20), (2, 15), (3, 5)])
-def test_twenty_ratings_or_as_many_as_leave_ten_times_k_items(k: int, least: int) -> None:
-    """30 items: 12 with 50 ratings, 10 with 15, 8 with 5; ten times k of them have at least `least`."""
-    counts = np.array([50] * 12 + [15] * 10 + [5] * 8)
-    factors = np.random.default_rng(0).standard_normal((30, 3))
-    found = similar_items(Looked(factors), 0, k, counts)  # type: ignore[arg-type]
-    same = similar_items(Looked(factors), 0, k, counts, least)  # type: ignore[arg-type]
-    assert found.rows.tolist() == same.rows.tolist()
-    # what the threshold lets in decides: an item below it is not returned even if it is nearest
-    factors[29] = factors[0]
-    nearest = similar_items(Looked(factors), 0, k, counts).rows[0]  # type: ignore[arg-type]
-    assert (nearest == 29) == (least <= 5)
+@pytest.mark.parametrize(
+    ("many", "some", "k", "least"),
+    [
+        (10, 10, 1, 20),  # ten items have 50 ratings: enough for a list of one, and more than 20 are not asked for
+        (9, 10, 1, 15),
+        (9, 11, 2, 15),
+        (9, 10, 2, 5),
+        (9, 10, 99, 5),
+    ],
+)
+def test_twenty_ratings_or_as_many_as_leave_ten_times_k_items(many: int, some: int, k: int, least: int) -> None:
+    """Of 30 items many have 50 ratings, some 15 and the others 5. A twin of item 0 shows who is let in."""
+    counts = np.array([50] * many + [15] * some + [5] * (30 - many - some))
+    for twin in (many - 1, many, 29):
+        factors = np.random.default_rng(0).standard_normal((30, 3))
+        factors[twin] = factors[0]
+        first = similar_items(Looked(factors), 0, k, counts).rows[0]  # type: ignore[arg-type]
+        assert (first == twin) == (counts[twin] >= least)
 
 
 def test_cosines_of_every_row_with_one() -> None:

@@ -154,5 +154,7 @@ def test_an_outside_library_is_imported_only_at_home(library: str) -> None:
 
 
 def test_no_file_is_a_second_house() -> None:
-    long = {str(path): n for path in MODULES.values() if (n := len(path.read_text(encoding="utf-8").splitlines())) > 450}
+    long = {
+        str(path): n for path in MODULES.values() if (n := len(path.read_text(encoding="utf-8").splitlines())) > 450
+    }
     assert not long

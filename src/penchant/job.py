@@ -378,9 +378,12 @@ def _run(file: Path) -> Any:
 
 def _where(error: BaseException, file: str | None) -> str:
     """Words such as "(line 7 of net.py)" for the innermost line of a file that had a part in an exception."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if file and frame.filename == file]
+    if file is None:
+        return ""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == Path(file).resolve()]
     line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
-    return f" (line {line} of {Path(file).name})" if line and file else ""
+    return f" (line {line} of {Path(file).name})" if line else ""
 
 
 def _said(error: BaseException) -> str:

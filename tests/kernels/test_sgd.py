@@ -8,72 +8,47 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from penchant.kernels.sgd import sgd_steps
+from penchant.kernels.sgd import AT_A_TIME, order_by_tile, pair_sums, sgd_tiles
 
-USERS, ITEMS, K = 12, 9, 5
+USERS, ITEMS, K = 12, 9, 8
+BIAS, SQUARE, WIDTH = K, K + 1, 16
 UNNAMED_USER, UNNAMED_ITEM = 7, 4  # no rating names them
 COMBINATIONS = [(biased, squashed) for biased in (False, True) for squashed in (False, True)]
 
 
-@dataclass
-class State:
-    """All that the kernel changes."""
-
-    user_factors: NDArray[Any]
-    item_factors: NDArray[Any]
-    user_biases: NDArray[Any]
-    item_biases: NDArray[Any]
-    user_squares: NDArray[Any]
-    item_squares: NDArray[Any]
-    user_bias_squares: NDArray[Any]
-    item_bias_squares: NDArray[Any]
-
-    @classmethod
-    def random(cls, seed: int) -> State:
-        draw = np.random.default_rng(seed)
-
-        def normal(*shape: int) -> NDArray[np.float32]:
-            return (0.4 * draw.standard_normal(shape)).astype(np.float32)
-
-        def positive(n: int) -> NDArray[np.float32]:
-            return draw.uniform(0.5, 2, n).astype(np.float32)
-
-        factors = normal(USERS, K), normal(ITEMS, K)
-        biases = normal(USERS), normal(ITEMS)
-        return cls(*factors, *biases, positive(USERS), positive(ITEMS), positive(USERS), positive(ITEMS))
-
-    def copy(self, dtype: Any = np.float32) -> State:
-        return State(*(array.astype(dtype) for array in self.arrays()))
-
-    def arrays(self) -> list[NDArray[Any]]:
-        return [getattr(self, field.name) for field in fields(self)]
-
-
 @dataclass(frozen=True)
 class Ratings:
-    order: NDArray[np.int32]
+    starts: NDArray[np.int64]
     user_rows: NDArray[np.int32]
     item_rows: NDArray[np.int32]
     ratings: NDArray[np.float32]
 
     @classmethod
-    def random(cls, steps: int, seed: int) -> Ratings:
+    def random(cls, n: int, seed: int, tiles: int = 1) -> Ratings:
         draw = np.random.default_rng(seed)
-        users = draw.choice(np.delete(np.arange(USERS), UNNAMED_USER), 80).astype(np.int32)
-        items = draw.choice(np.delete(np.arange(ITEMS), UNNAMED_ITEM), 80).astype(np.int32)
-        ratings = (draw.integers(1, 11, 80) / 2).astype(np.float32)
-        return cls(draw.integers(0, 80, steps).astype(np.int32), users, items, ratings)
+        users = draw.choice(np.delete(np.arange(USERS), UNNAMED_USER), n).astype(np.int32)
+        items = draw.choice(np.delete(np.arange(ITEMS), UNNAMED_ITEM), n).astype(np.int32)
+        starts = np.linspace(0, n, tiles + 1).astype(np.int64)
+        return cls(starts, users, items, (draw.integers(1, 11, n) / 2).astype(np.float32))
+
+    @classmethod
+    def one(cls, user: int, item: int, rating: float) -> Ratings:
+        rows = np.array([user], np.int32), np.array([item], np.int32)
+        return cls(np.array([0, 1]), *rows, np.array([rating], np.float32))
 
 
 @dataclass(frozen=True)
 class Numbers:
     """The kernel's other arguments, in its order."""
 
+    k: int = K
     mean: float = 0.3
     low: float = 0.0
-    high: float = 5.5
+    span: float = 5.5
     biased: bool = True
     squashed: bool = True
     rate_from: float = 0.09
@@ -84,137 +59,180 @@ class Numbers:
 
     def typed(self) -> list[Any]:
         values = [getattr(self, field.name) for field in fields(self)]
-        return [value if isinstance(value, bool) else np.float32(value) for value in values]
+        return [value if isinstance(value, (bool, int)) else np.float32(value) for value in values]
 
 
-def run_kernel(state: State, given: Ratings, numbers: Numbers) -> float:
-    return float(
-        sgd_steps(given.order, given.user_rows, given.item_rows, given.ratings, *state.arrays(), *numbers.typed())
-    )
+def random_tables(seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    draw = np.random.default_rng(seed)
+    tables = []
+    for n in (USERS, ITEMS):
+        table = np.zeros((n, WIDTH), np.float32)
+        table[:, : K + 1] = 0.4 * draw.standard_normal((n, K + 1))
+        table[:, SQUARE] = draw.uniform(0.5, 2, n)
+        tables.append(table)
+    return tables[0], tables[1]
 
 
-def predict(state: State, numbers: Numbers, user: int, item: int) -> tuple[float, float]:
+def run_kernel(users: Any, items: Any, data: Ratings, numbers: Numbers) -> NDArray[np.float64]:
+    errors = np.full(len(data.starts) - 1, np.nan)
+    tiles = np.arange(len(errors))
+    sgd_tiles(tiles, data.starts, data.user_rows, data.item_rows, data.ratings, users, items, *numbers.typed(), errors)
+    return errors
+
+
+def predict(users: Any, items: Any, numbers: Numbers, user: int, item: int) -> tuple[float, float]:
     """The prediction of a pair, and its derivative by z."""
-    z = numbers.mean + float(state.user_factors[user] @ state.item_factors[item])
+    z = numbers.mean + float(users[user, :K] @ items[item, :K])
     if numbers.biased:
-        z += float(state.user_biases[user] + state.item_biases[item])
+        z += float(users[user, BIAS] + items[item, BIAS])
     if not numbers.squashed:
         return z, 1.0
     sigmoid = 1 / (1 + exp(-z))
-    span = numbers.high - numbers.low
-    return numbers.low + span * sigmoid, span * sigmoid * (1 - sigmoid)
+    return numbers.low + numbers.span * sigmoid, numbers.span * sigmoid * (1 - sigmoid)
 
 
-def run_twin(state: State, given: Ratings, numbers: Numbers) -> float:
-    """The same in float64, a rating at a time."""
-    n = len(given.order)
-    total = 0.0
-    for step, at in enumerate(given.order):
-        user, item = given.user_rows[at], given.item_rows[at]
-        prediction, derivative = predict(state, numbers, user, item)
-        error = float(given.ratings[at]) - prediction
-        total += error**2
-        slope = error * derivative  # minus half the derivative of error**2 by z
-        rate = numbers.rate_from + (numbers.rate_to - numbers.rate_from) * step / n
+def run_twin(users: Any, items: Any, data: Ratings, numbers: Numbers) -> list[float]:
+    """The same in float64: eight gradients, then eight steps."""
+    totals = []
+    for start, end in zip(data.starts[:-1], data.starts[1:], strict=True):
+        total = 0.0
+        for at in range(start, end, AT_A_TIME):
+            group = range(at, min(at + AT_A_TIME, end))
+            rate = numbers.rate_from + (numbers.rate_to - numbers.rate_from) * (at - start) / (end - start)
+            slopes, squares, rates = [], [], []
+            for one in group:
+                user, item = data.user_rows[one], data.item_rows[one]
+                prediction, derivative = predict(users, items, numbers, user, item)
+                error = float(data.ratings[one]) - prediction
+                total += error**2
+                slopes.append(error * derivative)  # minus half the derivative of error**2 by z
+                squares.append((np.mean(items[item, :K] ** 2), np.mean(users[user, :K] ** 2)))
+            for one, slope, (of_user, of_item) in zip(group, slopes, squares, strict=True):
+                users[data.user_rows[one], SQUARE] += slope**2 * of_user
+                items[data.item_rows[one], SQUARE] += slope**2 * of_item
+                rates.append([rate / sqrt(t[r, SQUARE]) for t, r in _rows(users, items, data, one)])
+            for one, slope, (user_rate, item_rate) in zip(group, slopes, rates, strict=True):
+                (_, user), (_, item) = _rows(users, items, data, one)
+                p, q = users[user, :K].copy(), items[item, :K].copy()
+                users[user, :K] += user_rate * (slope * q - numbers.decay * p)
+                items[item, :K] += item_rate * (slope * p - numbers.decay * q)
+                if numbers.biased:
+                    for table, row in _rows(users, items, data, one):
+                        table[row, BIAS] += rate * numbers.bias_rate * (slope - numbers.bias_decay * table[row, BIAS])
+        totals.append(total)
+    return totals
 
-        p, q = state.user_factors[user].copy(), state.item_factors[item].copy()
-        state.user_squares[user] += np.mean((slope * q) ** 2)
-        state.item_squares[item] += np.mean((slope * p) ** 2)
-        state.user_factors[user] += rate / sqrt(state.user_squares[user]) * (slope * q - numbers.decay * p)
-        state.item_factors[item] += rate / sqrt(state.item_squares[item]) * (slope * p - numbers.decay * q)
-        if numbers.biased:
-            for biases, squares, row in (
-                (state.user_biases, state.user_bias_squares, user),
-                (state.item_biases, state.item_bias_squares, item),
-            ):
-                squares[row] += slope**2
-                step_length = rate * numbers.bias_rate / sqrt(squares[row])
-                biases[row] += step_length * (slope - numbers.bias_decay * biases[row])
-    return total
+
+def _rows(users: Any, items: Any, data: Ratings, one: int) -> tuple[tuple[Any, int], tuple[Any, int]]:
+    return (users, int(data.user_rows[one])), (items, int(data.item_rows[one]))
 
 
 @pytest.mark.parametrize(("biased", "squashed"), COMBINATIONS)
-@pytest.mark.parametrize("steps", [1, 300])
-def test_the_kernel_does_what_its_twin_does(biased: bool, squashed: bool, steps: int) -> None:
-    start, given = State.random(1), Ratings.random(steps, 2)
-    numbers = Numbers(biased=biased, squashed=squashed)
-    fast, slow = start.copy(), start.copy(np.float64)
-    total, expected = run_kernel(fast, given, numbers), run_twin(slow, given, numbers)
-    assert total == pytest.approx(expected, rel=1e-5)
-    for field in fields(State):
-        got, wanted = getattr(fast, field.name), getattr(slow, field.name)
-        np.testing.assert_allclose(got, wanted, rtol=2e-4, atol=2e-5, err_msg=field.name)
-    moved = [not np.array_equal(a, b) for a, b in zip(fast.arrays(), start.arrays(), strict=True)]
-    assert moved == [True, True, biased, biased, True, True, biased, biased]
+@pytest.mark.parametrize(("n", "tiles"), [(1, 1), (AT_A_TIME, 1), (300, 1), (301, 4)])
+def test_the_kernel_does_what_its_twin_does(biased: bool, squashed: bool, n: int, tiles: int) -> None:
+    users, items = random_tables(1)
+    slow_users, slow_items = users.astype(np.float64), items.astype(np.float64)
+    data, numbers = Ratings.random(n, 2, tiles), Numbers(biased=biased, squashed=squashed)
+    totals = run_kernel(users, items, data, numbers)
+    np.testing.assert_allclose(totals, run_twin(slow_users, slow_items, data, numbers), rtol=2e-5)
+    np.testing.assert_allclose(users, slow_users, rtol=2e-4, atol=2e-5)
+    np.testing.assert_allclose(items, slow_items, rtol=2e-4, atol=2e-5)
 
 
 @pytest.mark.parametrize(("biased", "squashed"), COMBINATIONS)
 def test_rows_that_no_rating_names_keep_their_bits(biased: bool, squashed: bool) -> None:
-    start, given = State.random(3), Ratings.random(300, 4)
-    after = start.copy()
-    run_kernel(after, given, Numbers(biased=biased, squashed=squashed))
-    for field in fields(State):
-        row = UNNAMED_USER if field.name.startswith("user") else UNNAMED_ITEM
-        before_row, after_row = getattr(start, field.name)[row], getattr(after, field.name)[row]
-        assert before_row.tobytes() == after_row.tobytes(), field.name
+    users, items = random_tables(3)
+    before = users[UNNAMED_USER].tobytes(), items[UNNAMED_ITEM].tobytes()
+    run_kernel(users, items, Ratings.random(300, 4), Numbers(biased=biased, squashed=squashed))
+    assert (users[UNNAMED_USER].tobytes(), items[UNNAMED_ITEM].tobytes()) == before
+
+
+def test_zeros_that_pad_factors_stay_zeros() -> None:
+    users, items = random_tables(9)
+    users[:, 5:K] = items[:, 5:K] = 0
+    run_kernel(users, items, Ratings.random(300, 4), Numbers())
+    assert not users[:, 5:K].any()
+    assert not items[:, 5:K].any()
+
+
+def test_a_tile_that_was_not_named_is_not_worked_on() -> None:
+    data = Ratings.random(100, 5, tiles=5)
+    users, items = random_tables(4)
+    errors = np.full(5, -1.0)
+    some = np.array([3, 1])
+    sgd_tiles(some, data.starts, data.user_rows, data.item_rows, data.ratings, users, items, *Numbers().typed(), errors)
+    assert (errors >= 0).tolist() == [False, True, False, True, False]
 
 
 @pytest.mark.parametrize(("biased", "squashed"), COMBINATIONS)
 def test_a_step_goes_down_the_measured_slope(biased: bool, squashed: bool) -> None:
     """Without decay a step is minus half the derivative of the squared error, times the rate of its row."""
-    start = State.random(5)
+    tables = random_tables(5)
     numbers = Numbers(biased=biased, squashed=squashed, decay=0, bias_decay=0, rate_from=0.01, rate_to=0.01)
-    one = np.zeros(1, np.int32)
-    user, item, rating = 3, 2, 4.5
-    given = Ratings(one, np.array([user], np.int32), np.array([item], np.int32), np.array([rating], np.float32))
-    after = start.copy()
-    run_kernel(after, given, numbers)
+    rows, rating = (3, 2), 4.5
+    after = [table.copy() for table in tables]
+    run_kernel(after[0], after[1], Ratings.one(*rows, rating), numbers)
 
-    def squared_error(name: str, place: Any, shift: float) -> float:
-        state = start.copy(np.float64)
-        getattr(state, name)[place] += shift
-        return (rating - predict(state, numbers, user, item)[0]) ** 2
+    def squared_error(side: int, column: int, shift: float) -> float:
+        moved = [table.astype(np.float64) for table in tables]
+        moved[side][rows[side], column] += shift
+        return (rating - predict(moved[0], moved[1], numbers, *rows)[0]) ** 2
 
-    places = [("user_factors", (user, f)) for f in range(K)] + [("item_factors", (item, f)) for f in range(K)]
-    if biased:
-        places += [("user_biases", (user,)), ("item_biases", (item,))]
-    for name, place in places:
-        derivative = (squared_error(name, place, 1e-6) - squared_error(name, place, -1e-6)) / 2e-6
-        squares = getattr(after, name.replace("factors", "squares").replace("biases", "bias_squares"))[place[0]]
-        rate = 0.01 * (numbers.bias_rate if "biases" in name else 1) / sqrt(squares)
-        moved = float(getattr(after, name)[place]) - float(getattr(start, name)[place])
-        assert moved == pytest.approx(-derivative / 2 * rate, rel=1e-3, abs=1e-6), (name, place)
+    for side in (0, 1):
+        for column in range(K + int(biased)):
+            derivative = (squared_error(side, column, 1e-6) - squared_error(side, column, -1e-6)) / 2e-6
+            rate = 0.01 * numbers.bias_rate if column == BIAS else 0.01 / sqrt(after[side][rows[side], SQUARE])
+            moved = float(after[side][rows[side], column]) - float(tables[side][rows[side], column])
+            assert moved == pytest.approx(-derivative / 2 * rate, rel=1e-3, abs=1e-6), (side, column)
 
 
 def test_no_ratings_no_steps() -> None:
-    start = State.random(6)
-    after = start.copy()
-    assert run_kernel(after, Ratings.random(0, 1), Numbers()) == 0
-    for before, now in zip(start.arrays(), after.arrays(), strict=True):
-        np.testing.assert_array_equal(before, now)
+    users, items = random_tables(6)
+    before = users.tobytes() + items.tobytes()
+    assert run_kernel(users, items, Ratings.random(0, 1), Numbers()).tolist() == [0]
+    assert users.tobytes() + items.tobytes() == before
 
 
 def test_decay_alone_shrinks_by_the_rate_and_stays_out_of_the_accumulators() -> None:
-    """A rating that is met exactly leaves only the decay: p * (1 - rate / sqrt(squares) * decay)."""
-    start = State.random(7)
+    """A rating that is met exactly leaves only the decay: p * (1 - rate / sqrt(square) * decay)."""
+    users, items = random_tables(7)
+    start = users.copy()
     numbers = Numbers(biased=False, squashed=False, decay=0.5, rate_from=0.1, rate_to=0.1)
-    met = np.array([predict(start.copy(np.float64), numbers, 1, 1)[0]], np.float32)
-    after = start.copy()
-    one, row = np.zeros(1, np.int32), np.ones(1, np.int32)
-    assert run_kernel(after, Ratings(one, row, row, met), numbers) == pytest.approx(0, abs=1e-12)
-    shrunk = start.user_factors[1] * (1 - 0.1 / sqrt(start.user_squares[1]) * 0.5)
-    np.testing.assert_allclose(after.user_factors[1], shrunk, rtol=1e-5)
-    np.testing.assert_allclose(after.user_squares, start.user_squares, rtol=1e-6)
+    met = predict(users.astype(np.float64), items.astype(np.float64), numbers, 1, 1)[0]
+    assert run_kernel(users, items, Ratings.one(1, 1, met), numbers)[0] == pytest.approx(0, abs=1e-12)
+    np.testing.assert_allclose(users[1, :K], start[1, :K] * (1 - 0.1 / sqrt(start[1, SQUARE]) * 0.5), rtol=1e-5)
+    np.testing.assert_allclose(users[:, SQUARE], start[:, SQUARE], rtol=1e-6)
 
 
 @pytest.mark.parametrize(("z", "end"), [(300.0, 5.5), (-300.0, 0.0)])
 def test_where_the_sigmoid_is_flat_nothing_breaks(z: float, end: float) -> None:
     """exp overflows in float32 there; the prediction is the range's end and the slope 0."""
-    start = State.random(8)
-    after = start.copy()
-    one, row = np.zeros(1, np.int32), np.ones(1, np.int32)
-    numbers = Numbers(mean=z, decay=0, bias_decay=0)
-    total = run_kernel(after, Ratings(one, row, row, np.array([3], np.float32)), numbers)
+    users, items = random_tables(8)
+    before = users[:, : K + 1].copy()
+    total = run_kernel(users, items, Ratings.one(1, 1, 3), Numbers(mean=z, decay=0, bias_decay=0))[0]
     assert total == pytest.approx((3 - end) ** 2)
-    np.testing.assert_array_equal(after.user_factors, start.user_factors)
-    np.testing.assert_array_equal(after.item_biases, start.item_biases)
+    np.testing.assert_array_equal(users[:, : K + 1], before)
+
+
+@pytest.mark.parametrize("biased", [False, True])
+def test_pair_sums_are_those_of_the_formula(biased: bool) -> None:
+    users, items = random_tables(10)
+    data = Ratings.random(50, 11)
+    sums = pair_sums(data.user_rows, data.item_rows, users, items, K, np.float32(0.3), biased)
+    numbers = Numbers(biased=biased, squashed=False)
+    expected = [predict(users, items, numbers, u, i)[0] for u, i in zip(data.user_rows, data.item_rows, strict=True)]
+    np.testing.assert_allclose(sums, expected, rtol=1e-5, atol=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(n=st.integers(0, 60), blocks=st.integers(1, 4), seed=st.integers(0, 1000))
+def test_order_by_tile_is_a_stable_sort(n: int, blocks: int, seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    users, items = draw.integers(0, 7, n).astype(np.int32), draw.integers(0, 5, n).astype(np.int32)
+    user_blocks = draw.integers(0, blocks, 7).astype(np.int32)
+    item_blocks = draw.integers(0, blocks, 5).astype(np.int32)
+    order = draw.permutation(n)
+    positions, starts = order_by_tile(order, users, items, user_blocks, item_blocks, blocks)
+    tiles = user_blocks[users] * blocks + item_blocks[items]
+    np.testing.assert_array_equal(positions, order[np.argsort(tiles[order], kind="stable")])
+    np.testing.assert_array_equal(np.diff(starts), np.bincount(tiles, minlength=blocks * blocks))

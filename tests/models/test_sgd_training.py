@@ -1,0 +1,78 @@
+"""Tiles and threads: every rating once, no two tiles of a stratum touching, the same for any number of threads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from penchant.data.interactions import Interactions
+from penchant.data.split import Split
+from penchant.data.synthetic import planted
+from penchant.models import build
+from penchant.models.fitting import FitOptions
+from penchant.models.sgd_training import Tiles, _deal, count_blocks
+from penchant.seeds import numpy_generator
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 4, 8])
+def test_tiles_hold_every_rating_once(ratings: Interactions, blocks: int) -> None:
+    tiles = Tiles.of(ratings, blocks, numpy_generator(1, "test"))
+    assert tiles.starts[-1] == len(ratings)
+    wanted = sorted(zip(ratings.user_rows.tolist(), ratings.item_rows.tolist(), ratings.ratings.tolist(), strict=True))
+    got = sorted(zip(tiles.user_rows.tolist(), tiles.item_rows.tolist(), tiles.ratings.tolist(), strict=True))
+    assert got == wanted
+
+
+def test_tiles_of_a_stratum_share_no_user_and_no_item(ratings: Interactions) -> None:
+    tiles = Tiles.of(ratings, 4, numpy_generator(1, "test"))
+    seen: list[int] = []
+    for number in range(4):
+        stratum = tiles.stratum(number)
+        seen.extend(stratum.tolist())
+        for rows in (tiles.user_rows, tiles.item_rows):
+            sets = [set(rows[tiles.starts[tile] : tiles.starts[tile + 1]].tolist()) for tile in stratum]
+            assert sum(map(len, sets)) == len(set().union(*sets))
+    assert sorted(seen) == list(range(16))
+
+
+def test_blocks_are_dealt_evenly() -> None:
+    counts = (10_000 * np.arange(1, 1001) ** -0.8).astype(np.int64)  # as popular as items are
+    blocks = _deal(counts, 8, numpy_generator(0, "test"))
+    shares = np.bincount(blocks, counts, 8) / counts.sum()
+    assert shares.max() < 1.5 / 8
+    assert np.bincount(blocks).tolist() == [125] * 8
+
+
+@pytest.mark.parametrize(
+    ("n_users", "n_items", "width", "expected"),
+    [(610, 9724, 64, 4), (100_000, 20_000, 80, 32), (10_000_000, 1_000_000, 80, 64), (3, 50, 64, 2), (1, 50, 64, 1)],
+)
+def test_the_number_of_blocks_depends_on_the_data_alone(n_users: int, n_items: int, width: int, expected: int) -> None:
+    assert count_blocks(n_users, n_items, width) == expected
+
+
+@pytest.mark.parametrize("name", ["dot", "mf"])
+def test_the_number_of_threads_does_not_matter(name: str, split: Split) -> None:
+    found: list[Any] = []
+    for threads in (1, 2, 3, 16):
+        model = build(name, epochs=3)
+        log = model.fit(split, FitOptions(seed=1, threads=threads))
+        found.append(([e.train_loss for e in log.epochs], model.arrays()["user_factors"].tobytes()))
+    assert found[1:] == found[:1] * 3
+
+
+def test_factors_that_are_no_multiple_of_eight_lose_nothing(split: Split) -> None:
+    for factors in (1, 7, 8, 9, 50):
+        model = build("mf", factors=factors, epochs=1)
+        model.fit(split)
+        assert model.arrays()["item_factors"].shape == (split.train.n_items, factors)
+
+
+def test_with_the_default_settings_mf_beats_biases_on_planted_ratings() -> None:
+    from penchant.data.split import split_random
+
+    split = split_random(planted(400, 300, 30_000, seed=2), 0.2, seed=0)
+    losses = {name: build(name).fit(split).valid_loss for name in ("bias", "mf")}
+    assert losses["mf"] < 0.9 * losses["bias"]
