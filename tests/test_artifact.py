@@ -215,7 +215,9 @@ def test_keys_that_json_makes_strings_of_do_not_break_the_checksum(tmp_path: Pat
     assert Recommender.load(folder).about == {"2": "two", "10": "ten"}
 
 
-@pytest.mark.parametrize("value", [{1, 2}, float("nan"), float("inf"), object(), b"bytes"], ids=str)
+@pytest.mark.parametrize(
+    "value", [{1, 2}, float("nan"), float("inf"), object(), b"bytes"], ids=lambda value: type(value).__name__
+)
 def test_what_json_has_no_word_for_is_refused_before_anything_is_written(value: Any, tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="cannot be written as JSON"):
         replace(small_recommender("bias"), about={"x": value}).save(tmp_path / "model")

@@ -29,8 +29,7 @@ class Ranked:
 def extreme_items(model: Model, k: int) -> tuple[Ranked, Ranked]:
     """The k items of the highest bias (highest first) and the k of the lowest (lowest first)."""
     biases = model.item_biases()
-    order = np.argsort(-biases, kind="stable").astype(np.int32)
-    best, worst = order[:k], order[::-1][:k]
+    best, worst = (np.argsort(order, kind="stable")[:k].astype(np.int32) for order in (-biases, biases))
     return Ranked(best, biases[best]), Ranked(worst, biases[worst])
 
 

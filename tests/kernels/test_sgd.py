@@ -35,6 +35,10 @@ class Ratings:
         starts = np.linspace(0, n, tiles + 1).astype(np.int64)
         return cls(starts, users, items, (draw.integers(1, 11, n) / 2).astype(np.float32))
 
+    @property
+    def bounds(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        return self.starts[:-1].copy(), self.starts[1:].copy()
+
     @classmethod
     def one(cls, user: int, item: int, rating: float) -> Ratings:
         rows = np.array([user], np.int32), np.array([item], np.int32)
@@ -76,7 +80,7 @@ def random_tables(seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 def run_kernel(users: Any, items: Any, data: Ratings, numbers: Numbers) -> NDArray[np.float64]:
     errors = np.full(len(data.starts) - 1, np.nan)
     tiles = np.arange(len(errors))
-    sgd_tiles(tiles, data.starts, data.user_rows, data.item_rows, data.ratings, users, items, *numbers.typed(), errors)
+    sgd_tiles(tiles, *data.bounds, data.user_rows, data.item_rows, data.ratings, users, items, *numbers.typed(), errors)
     return errors
 
 
@@ -160,7 +164,9 @@ def test_a_tile_that_was_not_named_is_not_worked_on() -> None:
     users, items = random_tables(4)
     errors = np.full(5, -1.0)
     some = np.array([3, 1])
-    sgd_tiles(some, data.starts, data.user_rows, data.item_rows, data.ratings, users, items, *Numbers().typed(), errors)
+    sgd_tiles(
+        some, *data.bounds, data.user_rows, data.item_rows, data.ratings, users, items, *Numbers().typed(), errors
+    )
     assert (errors >= 0).tolist() == [False, True, False, True, False]
 
 

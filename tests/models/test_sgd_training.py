@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,15 @@ from penchant.data.split import Split
 from penchant.data.synthetic import planted
 from penchant.models import build
 from penchant.models.fitting import FitOptions
-from penchant.models.sgd_training import Tiles, _deal, count_blocks
+from penchant.models.sgd_training import ROUNDS, Tiles, _deal, count_blocks
 from penchant.seeds import numpy_generator
 
 
 @pytest.mark.parametrize("blocks", [1, 2, 4, 8])
 def test_tiles_hold_every_rating_once(ratings: Interactions, blocks: int) -> None:
     tiles = Tiles.of(ratings, blocks, numpy_generator(1, "test"))
-    assert tiles.starts[-1] == len(ratings)
+    assert len(tiles.starts) == ROUNDS * blocks**2
+    assert (tiles.ends - tiles.starts).sum() == len(ratings)
     wanted = sorted(zip(ratings.user_rows.tolist(), ratings.item_rows.tolist(), ratings.ratings.tolist(), strict=True))
     got = sorted(zip(tiles.user_rows.tolist(), tiles.item_rows.tolist(), tiles.ratings.tolist(), strict=True))
     assert got == wanted
@@ -28,13 +30,13 @@ def test_tiles_hold_every_rating_once(ratings: Interactions, blocks: int) -> Non
 def test_tiles_of_a_stratum_share_no_user_and_no_item(ratings: Interactions) -> None:
     tiles = Tiles.of(ratings, 4, numpy_generator(1, "test"))
     seen: list[int] = []
-    for number in range(4):
-        stratum = tiles.stratum(number)
+    for part, number in product(range(ROUNDS), range(4)):
+        stratum = tiles.stratum(part, number)
         seen.extend(stratum.tolist())
         for rows in (tiles.user_rows, tiles.item_rows):
-            sets = [set(rows[tiles.starts[tile] : tiles.starts[tile + 1]].tolist()) for tile in stratum]
+            sets = [set(rows[tiles.starts[tile] : tiles.ends[tile]].tolist()) for tile in stratum]
             assert sum(map(len, sets)) == len(set().union(*sets))
-    assert sorted(seen) == list(range(16))
+    assert sorted(seen) == list(range(ROUNDS * 16))
 
 
 def test_blocks_are_dealt_evenly() -> None:

@@ -39,7 +39,8 @@ FAST = {"cache": True, "fastmath": True, "nogil": True, "error_model": "numpy"}
 @njit(**FAST)
 def sgd_tiles(
     tiles: NDArray[np.int64],  # which tiles to work through, in this order
-    starts: NDArray[np.int64],  # tile t has the ratings starts[t] to starts[t + 1]
+    starts: NDArray[np.int64],  # tile t has the ratings starts[t] up to ends[t]
+    ends: NDArray[np.int64],
     user_rows: Rows,  # (n,) in the order of tiles, as the two below
     item_rows: Rows,
     ratings: Floats,
@@ -61,7 +62,7 @@ def sgd_tiles(
     """Learn from the ratings of some tiles."""
     scratch = np.empty((5, AT_A_TIME), np.float32)
     for tile in tiles:
-        start, end = starts[tile], starts[tile + 1]
+        start, end = starts[tile], ends[tile]
         slope = (rate_to - rate_from) / np.float32(max(end - start, 1))
         total = 0.0
         for at in range(start, end, AT_A_TIME):

@@ -20,6 +20,7 @@ Floats = NDArray[np.float32]
 Rows = NDArray[np.int32]
 
 FEWEST_BLOCKS, MOST_BLOCKS = 4, 64
+ROUNDS = 2  # how often an epoch goes over all tiles, each time with a part of their ratings
 BYTES_OF_A_BLOCK = 1_250_000  # of rows: what one tile touches should stay in a core's own cache
 ROW_UNIT = 16  # floats in a cache line
 
@@ -46,10 +47,21 @@ class Start:
 
 @dataclass(frozen=True)
 class Tiles:
-    """Ratings in the order of tiles; the tile of user block b and item block c is b * blocks + c."""
+    """Ratings in the order of tiles, and each tile in ROUNDS parts.
+
+    An epoch in one round was measured at 0.002 more of mean squared error on ml-latest-small: each user would meet
+    a quarter of the items at a time. Two rounds are as good as a random order.
+
+    Attributes:
+        blocks: of users and of items.
+        starts, ends: int64 (ROUNDS * blocks * blocks,); part r of the tile of user block b and item block c is at
+            (r * blocks + b) * blocks + c.
+        user_rows, item_rows, ratings: (n,).
+    """
 
     blocks: int
     starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
     user_rows: Rows
     item_rows: Rows
     ratings: Floats
@@ -63,12 +75,14 @@ class Tiles:
         item_blocks = _deal(train.item_counts, blocks, generator)
         order = generator.permutation(len(train))
         at, starts = order_by_tile(order, train.user_rows, train.item_rows, user_blocks, item_blocks, blocks)
-        return cls(blocks, starts, train.user_rows[at], train.item_rows[at], train.ratings[at])
+        parts = starts[:-1] + np.diff(starts) * np.arange(ROUNDS + 1)[:, None] // ROUNDS  # (ROUNDS + 1, tiles)
+        rows = train.user_rows[at], train.item_rows[at]
+        return cls(blocks, parts[:-1].ravel(), parts[1:].ravel(), *rows, train.ratings[at])
 
-    def stratum(self, number: int) -> NDArray[np.int64]:
+    def stratum(self, part: int, number: int) -> NDArray[np.int64]:
         """Tiles of which no two share a user block or an item block."""
         users = np.arange(self.blocks)
-        return users * self.blocks + (users + number) % self.blocks
+        return (part * self.blocks + users) * self.blocks + (users + number) % self.blocks
 
 
 def _deal(counts: NDArray[np.int64], blocks: int, generator: np.random.Generator) -> Rows:
@@ -105,7 +119,7 @@ class SgdTraining:
         self.generator = numpy_generator(options.seed, "order of ratings")
         blocks = count_blocks(train.n_users, train.n_items, width)
         self.tiles = Tiles.of(train, blocks, self.generator)
-        self.errors = np.zeros(blocks * blocks)
+        self.errors = np.zeros(len(self.tiles.starts))
         self.threads = min(options.n_threads, blocks)
         self.pool = ThreadPoolExecutor(self.threads - 1) if self.threads > 1 else None
 
@@ -124,12 +138,16 @@ class SgdTraining:
 
     def run_epoch(self, epoch: int, progressed: Callable[[float], None]) -> float:
         """One pass over all tiles, in a new order of strata; the mean squared error before each step."""
-        schedule, blocks = SCHEDULES[self.settings.schedule], self.tiles.blocks
-        for number, stratum in enumerate(self.generator.permutation(blocks)):
-            begin, end = ((epoch + (number + part) / blocks) / self.epochs for part in (0, 1))
-            rates = (self.settings.learning_rate * schedule(begin), self.settings.learning_rate * schedule(end))
-            self._run_stratum(self.tiles.stratum(int(stratum)), *rates)
-            progressed((number + 1) / blocks)
+        schedule, rate = SCHEDULES[self.settings.schedule], self.settings.learning_rate
+        strata = [
+            self.tiles.stratum(part, int(number))
+            for part in range(ROUNDS)
+            for number in self.generator.permutation(self.tiles.blocks)
+        ]
+        for number, tiles in enumerate(strata):
+            begin, end = ((epoch + at / len(strata)) / self.epochs for at in (number, number + 1))
+            self._run_stratum(tiles, rate * schedule(begin), rate * schedule(end))
+            progressed((number + 1) / len(strata))
         return float(self.errors.sum()) / len(self.tiles.ratings)
 
     def _run_stratum(self, tiles: NDArray[np.int64], rate_from: float, rate_to: float) -> None:
@@ -148,6 +166,7 @@ class SgdTraining:
         sgd_tiles(
             np.ascontiguousarray(tiles),
             ratings.starts,
+            ratings.ends,
             ratings.user_rows,
             ratings.item_rows,
             ratings.ratings,
