@@ -155,9 +155,7 @@ def test_ctrl_c_before_the_first_epoch_ends_writes_nothing(there: Path) -> None:
     "arguments",
     [
         ["recommend", "model", "--user", "1", "-k", "100000"],
-        ["recommend", "model", "--users", "ratings.csv", "--json"],
         ["predict", "model", "ratings.csv"],
-        ["data", "describe", "ratings.csv", "--json"],
         ["fit", "--help"],
     ],
     ids=lambda arguments: " ".join(arguments[:2]),
@@ -183,7 +181,6 @@ def test_a_full_disk_behind_stdout_is_told(there: Path) -> None:
 
 def test_output_that_has_no_accents_gets_plain_letters(there: Path) -> None:
     env = {"PYTHONIOENCODING": "ascii"}
-    assert "Amelie" in penchant("explain", "model", cwd=there, env=env).stdout
     assert "Amelie" in penchant("similar", "model", "1", "-k", "3", cwd=there, env=env).stdout
     description = penchant("data", "describe", "ratings.csv", cwd=there, env=env).stdout
     assert "##" in description

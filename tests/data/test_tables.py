@@ -298,7 +298,7 @@ DAMAGED: list[tuple[bytes, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("content", "message"), DAMAGED)
+@pytest.mark.parametrize(("content", "message"), DAMAGED, ids=range(len(DAMAGED)))
 def test_damaged(content: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(content)
     for source in (content, tmp_path / "file"):
