@@ -182,6 +182,7 @@ MISTAKES = {
     "fti ratings.csv": ("'fit'?",),
     "fit ratings.csv more": ("unexpected extra argument",),
     "fit ratings.csv --modle mf": ("penchant fit has no option --modle", "Did you mean --model"),
+    "compare ratings.csv --model mf": ("Did you mean --models?",),
     "fit ratings.csv --factors": ("--factors", "requires an argument"),
     "fit ratings.csv --model nosuch": ("no model 'nosuch'", "bias, dot, mf, mlp"),
     "fit ratings.csv --model own": ("Which class", "path/file.py:ClassName"),
@@ -278,6 +279,12 @@ def test_a_file_or_folder_of_others_is_never_replaced(said: Any, there: Path) ->
     assert [path.name for path in (there / "mine").iterdir()] == ["letter.txt"]
 
 
+def test_a_model_larger_than_the_memory_is_told(said: Any, there: Path) -> None:
+    answer = said("fit ratings.csv --factors 100000000000000 -o saved", code=2)
+    assert "error: There is not enough memory." in answer.err
+    assert written(there) == set()
+
+
 def test_an_items_table_of_other_ids_is_told(said: Any, there: Path) -> None:
     (there / "other.csv").write_text("movieId,title\nx,X\ny,Y\n", encoding="utf-8")
     answer = said("fit ratings.csv --items other.csv", code=2)
@@ -301,7 +308,7 @@ def test_fit_tells_what_it_does(said: Any, there: Path) -> None:
     assert lines[table - 1] == "mf"
     assert [line.split()[0] for line in lines[table + 1 : table + 4]] == ["0", "1", "2"]
     assert "Validation" in lines
-    assert lines[-1] == "Saved in saved."
+    assert lines[-1] == "Saved in saved"
     assert answer.err == ""
     assert not any(line != line.rstrip() for line in lines)
     assert written(there) == {"saved"}
@@ -390,7 +397,7 @@ def test_ctrl_c_keeps_the_best_epoch_and_saves_it(said: Any, there: Path, interr
     interrupted_after("mf", 2)
     answer = said("fit ratings.csv --epochs 50 -o saved", code=130)
     assert "note: Interrupted after 3 epochs: the weights of epoch" in answer.err
-    assert answer.out.endswith("Saved in saved.\n")
+    assert answer.out.endswith("Saved in saved\n")
     assert Recommender.load(there / "saved").log.ending == "interrupted"
 
 
@@ -430,7 +437,7 @@ def test_compare_sorts_by_error_and_saves_all(said: Any, there: Path) -> None:
     assert errors == sorted(errors)
     assert {line.split()[0] for line in table} == {"bias", "dot", "mf"}
     assert Recommender.load(there / "saved" / "dot").model.settings.factors == 5
-    assert answer.out.endswith("The models are in saved.\n")
+    assert answer.out.endswith("The models are in saved\n")
 
 
 def test_compare_in_json_ends_with_a_result_for_each(said: Any, there: Path) -> None:
@@ -509,7 +516,7 @@ def test_many_users_by_a_table(said: Any, there: Path, header: str | None) -> No
 def test_lists_are_written_in_every_format(said: Any, there: Path, suffix: str) -> None:
     (there / "users.csv").write_text("user\n3\n7\n", encoding="utf-8")
     answer = said(f"recommend mf --users users.csv -k 5 -o lists{suffix}")
-    assert answer.out == f"2 lists of up to 5 items in lists{suffix}.\n"
+    assert answer.out == f"2 lists of up to 5 items in lists{suffix}\n"
     readers: dict[str, Any] = {
         ".parquet": pl.read_parquet,
         ".csv": pl.read_csv,
@@ -567,7 +574,7 @@ def test_predictions_are_csv_with_what_is_known(said: Any, there: Path) -> None:
     assert [event["known"] for event in said("predict mf pairs.csv --json").events] == [
         *("both", "user", "item", "neither")
     ]
-    assert said("predict mf pairs.csv -o out.parquet").out == "4 predictions in out.parquet.\n"
+    assert said("predict mf pairs.csv -o out.parquet").out == "4 predictions in out.parquet\n"
     assert pl.read_parquet(there / "out.parquet").columns == ["user", "item", "prediction", "known"]
 
 
@@ -608,7 +615,7 @@ def test_similar_finds_a_name_in_any_case(said: Any, there: Path) -> None:
 @pytest.mark.parametrize("what", ["history", "map"])
 def test_a_picture_is_written(said: Any, there: Path, what: str) -> None:
     pytest.importorskip("matplotlib")
-    assert said(f"plot mf {what} -o picture.png").out == "The picture is in picture.png.\n"
+    assert said(f"plot mf {what} -o picture.png").out == "The picture is in picture.png\n"
     assert (there / "picture.png").read_bytes().startswith(b"\x89PNG")
 
 

@@ -120,7 +120,7 @@ def test_a_signal_in_a_fit_keeps_the_best_epoch_and_saves_it(there: Path, number
     found, out, err = signalled(there, ENDLESS, "3 ", number)
     assert found == code
     assert "note: Interrupted after" in err
-    assert out.endswith("Saved in saved.\n")
+    assert out.endswith("Saved in saved\n")
     log = Recommender.load(there / "saved").log
     assert log is not None
     assert log.ending == "interrupted"

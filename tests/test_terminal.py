@@ -187,6 +187,7 @@ def test_the_epoch_table_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     table.progressed(0, 0.5)
     table.ended_epoch("mf", Epoch(0, 1.23456, None, 0.01))
     table.ended_epoch("mf", Epoch(1, 1.1, 1.2, 1.5))
+    table.ended_epoch("mf", Epoch(2, 1e15, 123456.0, 1.5))
     table.close()
     assert capsys.readouterr().out.splitlines() == [
         "",
@@ -194,6 +195,7 @@ def test_the_epoch_table_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
         "  epoch   train loss   valid loss      time",
         "      0       1.2346            —     10 ms",
         "      1       1.1000       1.2000    1.50 s",
+        "      2        1e+15  123456.0000    1.50 s",
     ]
 
 

@@ -42,7 +42,7 @@ from penchant.options import (
 BAD_INPUT = 2
 INTERRUPTED = 130  # 128 and the number of the signal, as shells say it
 TERMINATED = 143
-A_BLOCK = 500_000  # recommendations in memory at a time
+A_BLOCK = 500_000  # lines of predictions that are made into text at a time
 
 HELP = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(name="penchant", cls=PlainGroup, add_completion=False, context_settings=HELP)
@@ -79,6 +79,9 @@ def run(arguments: Sequence[str]) -> int:
         except BrokenPipeError:  # whoever read the output has seen enough: | head
             _forget_output()
             return 1
+        except MemoryError as error:
+            terminal.fail(f"There is not enough memory. {error}".strip(), "Use a smaller model, or a larger machine.")
+            return BAD_INPUT
         except OSError as error:  # a full disk behind stdout; files are the library's business, with errors of its own
             _forget_output()
             terminal.fail(f"The output cannot be written: {error.strerror or error}.")
@@ -237,7 +240,7 @@ def compare(
     if not json:
         terminal.say_comparison(fitted)
         _say_leak(split.may_leak)
-        terminal.say(f"\nThe models are in {out}." if out else "\nNothing was saved; -o FOLDER saves all of them.")
+        terminal.say(f"\nThe models are in {out}" if out else "\nNothing was saved; -o FOLDER saves all of them.")
     if len(fitted) < len(unfitted) or any(map(job.was_interrupted, fitted)):
         terminal.warn(f"Interrupted: {len(fitted)} of {terminal.counted(len(unfitted), 'model')} had learnt something.")
         raise typer.Exit(INTERRUPTED)
@@ -316,7 +319,7 @@ def _say_fitted(fitted: Any, saved: Path | None, json: bool) -> None:
         terminal.say_metrics(valid)
         _say_leak(fitted.about["split"]["may_leak"])
     terminal.say(f"\nFitted in {terminal.seconds(log.fit_seconds)}.")
-    terminal.say(f"Saved in {saved}." if saved else "Not saved; -o FOLDER saves the model.")
+    terminal.say(f"Saved in {saved}" if saved else "Not saved; -o FOLDER saves the model.")
 
 
 def _say_leak(may_leak: str) -> None:
@@ -415,7 +418,7 @@ def recommend(
         title, items = f"For user {who}", recommender.recommend(who, k, include_seen=include_seen)
     if out is not None:
         write_table(recommender.lists_frame([(who, items)]), out)
-        terminal.say(f"{terminal.counted(len(items), 'item')} in {out}.")
+        terminal.say(f"{terminal.counted(len(items), 'item')} in {out}")
     elif json:
         terminal.say_json({"user": who, "items": [_plain(item) for item in items]})
     else:
@@ -435,7 +438,7 @@ def _recommend_many(
     if out is not None:
         tables = job.recommend_tables(recommender, ids, k, include_seen=include_seen)
         write_tables(terminal.following(tables, len(ids), "Recommending"), out)
-        terminal.say(f"{terminal.counted(len(ids), 'list')} of up to {terminal.counted(k, 'item')} in {out}.")
+        terminal.say(f"{terminal.counted(len(ids), 'list')} of up to {terminal.counted(k, 'item')} in {out}")
         return
     for who, items in job.recommend_many(recommender, ids, k, include_seen=include_seen):
         if json:
@@ -476,7 +479,7 @@ def predict(
     frame.insert_column(1, items.alias("item"))
     if out is not None:
         write_table(frame, out)
-        terminal.say(f"{terminal.counted(frame.height, 'prediction')} in {out}.")
+        terminal.say(f"{terminal.counted(frame.height, 'prediction')} in {out}")
     elif json:
         for row in frame.iter_rows(named=True):
             terminal.say_json(_plain(row))
@@ -611,7 +614,7 @@ def plot(
             title=f"Items by the factors of {terminal.display_name(recommender)}",
         )
     plots.save_figure(figure, out)
-    terminal.say(f"The picture is in {out}.")
+    terminal.say(f"The picture is in {out}")
 
 
 def _load(folder: Path, module: str | None) -> Any:
@@ -691,7 +694,7 @@ def data_fetch(
     terminal.say(f"{spec.title}: {spec.licence}")
     here = None if force else find(name)
     folder = here or fetch(name, progress=terminal.DownloadBar(name), force=force)
-    terminal.say(f"It {'was already' if here else 'is'} in {folder}.")
+    terminal.say(f"It {'was already' if here else 'is'} in {folder}")
 
 
 @data_app.command("describe", cls=PlainCommand)

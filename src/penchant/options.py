@@ -5,6 +5,7 @@ Nothing heavy is imported here: the settings of models are looked at when a comm
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -374,8 +375,9 @@ def usage_problem(error: Any) -> tuple[str, str]:
     remedy = f"See {path} --help."
     if hasattr(error, "option_name") and hasattr(error, "possibilities"):
         problem = f"{path} has no option {error.option_name}."
-        if error.possibilities:
-            remedy = f"Did you mean {' or '.join(sorted(error.possibilities))}? {remedy}"
+        near = difflib.get_close_matches(error.option_name, error.possibilities or (), 1)
+        if near:
+            remedy = f"Did you mean {near[0]}? {remedy}"
     if not problem.endswith((".", "?")):
         problem += "."
     return problem, remedy

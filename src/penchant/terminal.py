@@ -202,8 +202,8 @@ class EpochTable:
     def ended_epoch(self, model: str, epoch: Epoch) -> None:
         """Print the line."""
         del model
-        valid = "—" if epoch.valid_loss is None else f"{epoch.valid_loss:.4f}"
-        say(f"{epoch.epoch:>7}{epoch.train_loss:>13.4f}{valid:>13}{seconds(epoch.seconds):>10}")
+        valid = "—" if epoch.valid_loss is None else _loss(epoch.valid_loss)
+        say(f"{epoch.epoch:>7}{_loss(epoch.train_loss):>13}{valid:>13}{seconds(epoch.seconds):>10}")
         if epoch.epoch + 1 == self.epochs:
             self.close()
 
@@ -212,6 +212,10 @@ class EpochTable:
         if self.bar is not None:
             self.bar.stop()
             self.bar = None
+
+
+def _loss(value: float) -> str:
+    return f"{value:.4f}" if value < 1e6 else f"{value:.3g}"
 
 
 class EpochLines:

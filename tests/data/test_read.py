@@ -793,7 +793,7 @@ CONTENTS: list[tuple[bytes, str, int | None, str | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("content", "message", "line", "column"), CONTENTS)
+@pytest.mark.parametrize(("content", "message", "line", "column"), CONTENTS, ids=range(len(CONTENTS)))
 def test_contents_that_cannot_be_used(
     content: bytes, message: str, line: int | None, column: str | None, put: Put
 ) -> None:
