@@ -26,10 +26,10 @@ class DotSettings(Settings):
 
     factors: int = setting(50, "How many numbers describe each user and each item.", low=1, search=(8, 256))
     epochs: int = setting(10, "How often every rating is learnt from.", low=1, search=(3, 40))
-    learning_rate: float = setting(0.3, "Length of the steps at the start.", above=0, search=(0.02, 0.6))
-    weight_decay: float = setting(0.01, "Pull of factors towards 0.", low=0, search=(0.001, 0.2))
+    learning_rate: float = setting(0.38, "Length of the steps at the start.", above=0, search=(0.02, 0.6))
+    weight_decay: float = setting(0.023, "Pull of factors towards 0.", low=0, search=(0.001, 0.2))
     initial_deviation: float = setting(
-        0.12, "Length of the random part of a row of factors at the start.", low=0, search=(0.01, 0.5)
+        0.075, "Length of the random part of a row of factors at the start.", low=0, search=(0.01, 0.5)
     )
     schedule: ScheduleName = setting("linear", "How the learning rate changes.", search=("linear", "one-cycle"))
 
@@ -42,12 +42,12 @@ class MfSettings(Settings):
     epochs: int = setting(10, "How often every rating is learnt from.", low=1, search=(3, 40))
     learning_rate: float = setting(0.04, "Length of the steps at the start.", above=0, search=(0.01, 0.3))
     bias_rate: float = setting(
-        0.3, "The biases' learning rate, in multiples of the factors'.", above=0, search=(0.05, 1)
+        0.15, "The biases' learning rate, in multiples of the factors'.", above=0, search=(0.05, 1)
     )
-    weight_decay: float = setting(0.04, "Pull of factors towards 0.", low=0, search=(0.005, 0.3))
-    bias_decay: float = setting(0.01, "Pull of biases towards 0.", low=0, search=(0.001, 0.1))
+    weight_decay: float = setting(0.06, "Pull of factors towards 0.", low=0, search=(0.005, 0.3))
+    bias_decay: float = setting(0.004, "Pull of biases towards 0.", low=0, search=(0.001, 0.1))
     initial_deviation: float = setting(
-        0.07, "Length of the random part of a row of factors at the start.", low=0, search=(0.01, 0.5)
+        0.1, "Length of the random part of a row of factors at the start.", low=0, search=(0.01, 0.5)
     )
     rating_range: RatingRange = setting(
         "auto",
