@@ -62,7 +62,14 @@ READING_ORDER = [
     "job",
     "terminal",
     "options",
+    "pages",
     "demo",
+    "commands",
+    "commands.asking",
+    "commands.fitting",
+    "commands.answering",
+    "commands.looking",
+    "commands.datasets",
     "cli",
     "__main__",
 ]
@@ -77,7 +84,7 @@ HOMES = {
     "matplotlib": ("plots",),
     "safetensors": ("artifact",),
     "rich": ("terminal",),
-    "typer": ("options", "cli"),
+    "typer": ("options", "pages", "commands", "cli"),
     "threadpoolctl": ("models.base",),
 }
 

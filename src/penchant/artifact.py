@@ -63,7 +63,7 @@ def save_artifact(artifact: Artifact, folder: Path) -> None:
     files = _serialise(artifact)
     try:
         place = folder.resolve()
-        _check_replaceable(place)
+        check_replaceable(place)
         place.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
         try:
@@ -216,7 +216,7 @@ def _swap(new: Path, folder: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _check_replaceable(folder: Path) -> None:
+def check_replaceable(folder: Path) -> None:
     """Whether all of what is in the way may be deleted: nothing, or the files of an artifact and no others."""
     if not folder.exists():
         return

@@ -72,6 +72,7 @@ def fit(
     device: str = "auto",
     patience: int | None = None,
     keep_best: bool = False,
+    threads: int | None = None,
     listener: Listener | None = None,
     **settings: Any,
 ) -> Recommender:
@@ -85,6 +86,7 @@ def fit(
         device: "auto", "cpu" or "cuda", for networks.
         patience: stop after this many epochs without a better validation loss and keep the best epoch.
         keep_best: run all epochs and keep the best.
+        threads: how many may work; the result is the same for any number. None for every core.
         listener: is told about epochs.
         settings: of the model, by name.
 
@@ -92,7 +94,7 @@ def fit(
         InputError: something given cannot be used; the message says what and how to mend it.
     """
     parts = as_split(ratings, valid=valid, split=split, valid_fraction=valid_fraction, last_n=last_n, seed=seed)
-    options = FitOptions(seed, device, patience, keep_best, listener or Silent())
+    options = FitOptions(seed, device, patience, keep_best, listener or Silent(), threads)
     return fit_model(build_any(model, settings), parts, options)
 
 
@@ -108,6 +110,7 @@ def compare(
     device: str = "auto",
     patience: int | None = None,
     keep_best: bool = False,
+    threads: int | None = None,
     listener: Listener | None = None,
     **settings: Any,
 ) -> list[Recommender]:
@@ -120,7 +123,7 @@ def compare(
     The others are those of `fit`.
     """
     parts = as_split(ratings, valid=valid, split=split, valid_fraction=valid_fraction, last_n=last_n, seed=seed)
-    options = FitOptions(seed, device, patience, keep_best, listener or Silent())
+    options = FitOptions(seed, device, patience, keep_best, listener or Silent(), threads)
     return compare_models(list(build_several(models, settings)), parts, options)
 
 
@@ -163,7 +166,7 @@ def check_machine(models: Sequence[Model], device: str) -> None:
     if any(isinstance(model, Mlp | Own) for model in models):
         from penchant.models import torch_training
 
-        torch_training._device(device)
+        torch_training.find_device(device)
 
 
 def check_destination(folder: Path) -> None:
@@ -173,7 +176,7 @@ def check_destination(folder: Path) -> None:
         ArtifactError: something that is not a model is in the way.
         InputError: the disk refuses.
     """
-    artifact._check_replaceable(folder.resolve())
+    artifact.check_replaceable(folder.resolve())
     check_folder(folder.resolve().parent, folder)
 
 

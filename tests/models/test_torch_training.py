@@ -61,6 +61,7 @@ def test_embeddings_are_sized_by_the_rule(n: int, size: int) -> None:
 class Plain(torch.nn.Module):
     def __init__(self, n_users: int, n_items: int, factors: int = 3) -> None:
         super().__init__()
+        assert n_items
         self.users = torch.nn.Embedding(n_users, factors)
 
     def forward(self, x: Any) -> Any:

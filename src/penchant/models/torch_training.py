@@ -40,7 +40,7 @@ class _Trainer:
 
     def __init__(self, settings: Any, split: Split, options: FitOptions) -> None:
         self.settings = settings
-        self.device = _device(options.device)
+        self.device = find_device(options.device)
         self.seed = options.seed
         self.order = numpy_generator(options.seed, "order of ratings")
         train = split.train
@@ -378,7 +378,8 @@ def module_scores(
     return scores
 
 
-def _device(wanted: str) -> torch.device:
+def find_device(wanted: str) -> torch.device:
+    """The device that a word means: "auto", "cpu" or "cuda"; SettingError when there is no such GPU."""
     if wanted == "cuda" and not torch.cuda.is_available():
         raise SettingError("device is 'cuda', and torch finds no GPU.", remedy="Use --device auto or cpu.")
     if wanted == "auto":

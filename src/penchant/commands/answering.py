@@ -1,0 +1,145 @@
+"""recommend, predict."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from penchant import terminal
+from penchant.commands.asking import known_user, load, plain
+from penchant.errors import SettingError
+from penchant.options import ItemColumn, Json, K, ModelDir, Module, UserColumn
+
+A_BLOCK = 500_000  # predictions written at a time
+
+
+def recommend(
+    model_dir: ModelDir,
+    user: Annotated[str | None, typer.Option(metavar="ID", help="A user's id.")] = None,
+    users: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Table with a column of users, for many at once.")
+    ] = None,
+    rated: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Table of item and rating: somebody new, answered without retraining."),
+    ] = None,
+    k: K = 10,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", metavar="FILE", help="File for the lists: .parquet, .csv, .tsv or .jsonl."),
+    ] = None,
+    skip_unknown: Annotated[
+        bool, typer.Option("--skip-unknown", help="Leave out those of --users that the model does not know.")
+    ] = False,
+    include_seen: Annotated[bool, typer.Option("--include-seen", help="Also items that the user has rated.")] = False,
+    module: Module = None,
+    json: Json = False,
+) -> None:
+    """Recommend items to a user, to many users, or to somebody new.
+
+    Examples:
+      penchant recommend model --user 42 -k 5
+      penchant recommend model --users users.csv --out lists.parquet
+      penchant recommend model --rated mine.csv
+    """
+    from penchant.data.pairs import read_rated
+    from penchant.data.write import check_writable, write_table
+
+    if sum(given is not None for given in (user, users, rated)) != 1:
+        raise SettingError("Nobody, or too many, to recommend to.", remedy="Give one of --user, --users and --rated.")
+    if out is not None:
+        check_writable(out)
+    recommender = load(model_dir, module)
+    if users is not None:
+        _recommend_many(recommender, users, k, out, include_seen, skip_unknown, json)
+        return
+    if rated is not None:
+        who, title = rated.stem, f"For the ratings in {rated}"
+        items = recommender.recommend(rated=read_rated(rated), k=k, include_seen=include_seen)
+    else:
+        who = known_user(recommender, str(user))
+        title, items = f"For user {who}", recommender.recommend(who, k, include_seen=include_seen)
+    if out is not None:
+        write_table(recommender.lists_frame([(who, items)]), out)
+        terminal.say(f"{terminal.counted(len(items), 'item')} in {out}")
+    elif json:
+        terminal.say_json({"user": who, "items": [plain(item) for item in items]})
+    else:
+        terminal.say_recommendations(title, items)
+
+
+def _recommend_many(
+    recommender: Any, users: Path, k: int, out: Path | None, include_seen: bool, skip_unknown: bool, json: bool
+) -> None:
+    from penchant import job
+    from penchant.data.pairs import read_ids
+    from penchant.data.write import write_tables
+
+    ids, n_unknown = read_ids(users, recommender.users, skip_unknown=skip_unknown)
+    if n_unknown:
+        terminal.warn(f"{terminal.counted(n_unknown, 'line')} with a user that the model does not know: left out.")
+    if out is not None:
+        tables = job.recommend_tables(recommender, ids, k, include_seen=include_seen)
+        write_tables(terminal.following(tables, len(ids), "Recommending"), out)
+        terminal.say(f"{terminal.counted(len(ids), 'list')} of up to {terminal.counted(k, 'item')} in {out}")
+        return
+    for who, items in job.recommend_many(recommender, ids, k, include_seen=include_seen):
+        if json:
+            terminal.say_json({"user": who, "items": [plain(item) for item in items]})
+        else:
+            terminal.say_recommendations(f"For user {who}", items)
+
+
+def predict(
+    model_dir: ModelDir,
+    pairs: Annotated[Path, typer.Argument(metavar="PAIRS", help="Table with columns of users and items.")],
+    user: UserColumn = None,
+    item: ItemColumn = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="FILE", help="File: .csv, .tsv, .parquet or .jsonl.")
+    ] = None,
+    module: Module = None,
+    json: Json = False,
+) -> None:
+    """Predict the ratings of pairs of a user and an item, as CSV where no file is given.
+
+    The column 'known' says what the model knows of a pair: both, user, item or neither.
+
+    Examples:
+      penchant predict model pairs.csv
+      penchant predict model pairs.csv --user customer --item sku -o predictions.parquet
+    """
+    from penchant.data.pairs import read_pairs
+    from penchant.data.write import check_writable, write_table
+
+    if out is not None:
+        check_writable(out)
+    recommender = load(model_dir, module)
+    users, items = read_pairs(pairs, user=user, item=item)
+    frame = recommender.predict_pairs(users, items)
+    frame.insert_column(0, users.alias("user"))
+    frame.insert_column(1, items.alias("item"))
+    if out is not None:
+        write_table(frame, out)
+        terminal.say(f"{terminal.counted(frame.height, 'prediction')} in {out}")
+    elif json:
+        for row in frame.iter_rows(named=True):
+            terminal.say_json(plain(row))
+    else:
+        for start in range(0, frame.height, A_BLOCK):
+            block = frame.slice(start, A_BLOCK)
+            sys.stdout.write(block.write_csv(float_precision=4, include_header=start == 0))
+    _say_unknown(frame)
+
+
+def _say_unknown(frame: Any) -> None:
+    unknown = int((frame["known"] != "both").sum())
+    if unknown == frame.height and frame["known"].n_unique() == 1:
+        part = {"neither": "users and none of these items", "user": "items", "item": "users"}[frame["known"][0]]
+        terminal.warn(f"The model knows none of these {part}; are the ids the same?")
+    elif unknown:
+        pairs = f"{terminal.counted(unknown, 'pair')} {'has' if unknown == 1 else 'have'}"
+        terminal.warn(f"{pairs} a user or an item that the model does not know; see the column 'known'.")

@@ -1,0 +1,71 @@
+"""What commands ask the library for before they start: tables, models, the ids that somebody typed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from penchant import terminal
+from penchant.errors import UnknownIdError
+
+
+def read_table(source: str, json: bool, how: Mapping[str, Any], told: Sequence[str] = ()) -> Any:
+    """Read a table of ratings and tell what was read; notes that were told before are not told again."""
+    from penchant.data.read import read_ratings
+
+    fetch_if_named(source)
+    with terminal.waiting(f"Reading {source}"):
+        found = read_ratings(source, **how)
+    if not json:
+        n_ratings, n_items = terminal.counted(len(found), "rating"), terminal.counted(found.n_items, "item")
+        by = f"{n_ratings} of {n_items} by {terminal.counted(found.n_users, 'user')}"
+        terminal.say(f"Read {source}: {by}, from {found.scale[0]:g} to {found.scale[1]:g}.")
+    for note in found.notes:
+        if note not in told:
+            terminal.warn(note)
+    return found
+
+
+def fetch_if_named(source: str) -> None:
+    """A data set that is not here yet is fetched with a bar before it is read."""
+    from penchant.data.datasets import DATASETS, locate
+
+    if source in DATASETS and not Path(source).exists():
+        locate(source, progress=terminal.DownloadBar(source))
+
+
+def load(folder: Path, module: str | None) -> Any:
+    """A saved recommender; `module` is where the class of a torch module of the user's own is."""
+    if module is not None:
+        from penchant.job import load_with
+
+        return load_with(folder, module)
+    from penchant.serving.recommender import Recommender
+
+    return Recommender.load(folder)
+
+
+def known_user(recommender: Any, typed: str) -> Any:
+    """A user's id in its type; blanks around it that belong to the shell are forgiven."""
+    ids = recommender.users
+    for text in (typed, typed.strip()):
+        if len(ids.rows([text], missing="minus one")) and ids.rows([text], missing="minus one")[0] >= 0:
+            return ids.parse(text)
+    raise ids.unknown(typed)
+
+
+def known_item(recommender: Any, typed: str) -> int:
+    """The row of an item by its name or id, blanks around it forgiven."""
+    try:
+        return int(recommender.find_item(typed))
+    except UnknownIdError:
+        if typed.strip() == typed:
+            raise
+        return int(recommender.find_item(typed.strip()))
+
+
+def plain(one: Any) -> dict[str, Any]:
+    """The fields of an answer for JSON, without the digits that a float32 does not have."""
+    fields = one if isinstance(one, Mapping) else vars(one)
+    return {name: round(value, 6) if isinstance(value, float) else value for name, value in fields.items()}
