@@ -13,13 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penchant import job
+from penchant import job, own_modules
 from penchant.data.interactions import Interactions
 from penchant.data.split import Split
 from penchant.data.synthetic import planted
 from penchant.errors import ArtifactError, InputError, SettingError
 from penchant.models import build
 from penchant.models.fitting import Epoch, FitOptions, NothingLearnt
+from penchant.serving import recommender as recommending
 from penchant.serving.recommender import Recommender
 
 
@@ -154,9 +155,9 @@ def test_ctrl_c_before_the_first_model_has_learnt(split: Split) -> None:
 def test_lists_as_tables_are_the_lists(
     fitted: Recommender, monkeypatch: pytest.MonkeyPatch, include_seen: bool, k: int, at_once: int
 ) -> None:
-    monkeypatch.setattr(job, "SCORES_AT_ONCE", at_once)
+    monkeypatch.setattr(recommending, "SCORES_A_TIME", at_once)
     users = [5, 3, 40, 17]
-    tables = list(job.recommend_tables(fitted, users, k, include_seen=include_seen))
+    tables = list(fitted.recommend_tables(users, k, include_seen=include_seen))
     expected = fitted.lists_frame(fitted.recommend_many(users, k, include_seen=include_seen))
     assert sum(size for size, _ in tables) == len(users)
     assert all(table.schema == expected.schema for _, table in tables)
@@ -168,15 +169,15 @@ def test_lists_as_tables_are_the_lists(
 
 @pytest.mark.parametrize("at_once", [1, 20, 500_000])
 def test_many_lists_are_those_of_each_user(fitted: Recommender, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
-    monkeypatch.setattr(job, "ENTRIES_AT_ONCE", at_once)
+    monkeypatch.setattr(recommending, "ENTRIES_A_TIME", at_once)
     users = [5, 3, 40]
-    found = dict(job.recommend_many(fitted, users, 4))
+    found = dict(fitted.recommend_many(users, 4))
     assert found == {user: fitted.recommend(user, 4) for user in users}
 
 
 def test_memory_is_bounded_by_entries_as_well_as_scores(fitted: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job, "ENTRIES_AT_ONCE", 300)
-    sizes = [table.height for _, table in job.recommend_tables(fitted, list(range(20)), 50)]
+    monkeypatch.setattr(recommending, "ENTRIES_A_TIME", 300)
+    sizes = [table.height for _, table in fitted.recommend_tables(list(range(20)), 50)]
     assert max(sizes) <= 300
     assert len(sizes) > 2
 
@@ -240,7 +241,7 @@ def test_kinds_of_models(name: str, kind: str, is_reference: bool) -> None:
 
 def test_a_class_is_loaded_from_its_file(file: Path) -> None:
     file.write_text("class Net:\n    answer = 42\n", encoding="utf-8")
-    found = job.load_class(f"{file}:Net")
+    found = own_modules.load_class(f"{file}:Net")
     assert found.answer == 42
     assert sys.modules[found.__module__].__file__ == str(file)
 
@@ -262,7 +263,7 @@ def test_a_class_that_cannot_be_loaded(file: Path, text: str | None, name: str, 
     if text is not None:
         file.write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=said) as caught:
-        job.load_class(f"{file}:{name}")
+        own_modules.load_class(f"{file}:{name}")
     if "class" in said and "class Net" in (text or ""):
         assert caught.value.remedy == f"Its classes: {file}:Net."
 

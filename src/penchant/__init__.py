@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from penchant.job import compare, fit
     from penchant.models import MODELS, Model, build
     from penchant.models.fitting import Epoch, FitLog, FitOptions
-    from penchant.serving.recommender import Recommendation, Recommender
+    from penchant.serving.answers import Recommendation
+    from penchant.serving.recommender import Recommender
 
 _HOMES = {
     "Epoch": "penchant.models.fitting",
@@ -35,7 +36,7 @@ _HOMES = {
     "MODELS": "penchant.models",
     "Model": "penchant.models",
     "PenchantError": "penchant.errors",
-    "Recommendation": "penchant.serving.recommender",
+    "Recommendation": "penchant.serving.answers",
     "Recommender": "penchant.serving.recommender",
     "Report": "penchant.evaluate",
     "Split": "penchant.data.split",

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,20 +11,17 @@ import numpy as np
 
 from penchant import artifact
 from penchant.data.interactions import Interactions
-from penchant.data.pairs import lists_table
 from penchant.data.read import read_ratings
 from penchant.data.split import Split, split_file, split_last, split_none, split_random, split_time
 from penchant.data.write import check_folder
-from penchant.errors import InputError, MissingExtraError, PenchantError, SettingError
+from penchant.errors import SettingError
 from penchant.models import Model, build, build_own, model_class
 from penchant.models.fitting import Epoch, FitLog, FitOptions, Listener, NothingLearnt, Silent
 from penchant.models.networks import Mlp, Own
-from penchant.serving.recommender import Recommendation, Recommender
+from penchant.own_modules import blaming, load_class
+from penchant.serving.recommender import Recommender
 
 COMPARED = ("bias", "dot", "mf", "mlp")
-ENTRIES_AT_ONCE = 500_000  # recommendations in memory at a time
-SCORES_AT_ONCE = 4_000_000
-NO_ITEMS = np.empty(0, np.int32)
 
 
 def make_split(
@@ -203,7 +196,7 @@ def _fit(model: Model, split: Split, options: FitOptions) -> FitLog:
     if not isinstance(model, Own):
         return model.fit(split, options)
     name = str(model.extra()["class"])
-    with _blaming(model, "Mend the class, or give its constructor other settings (--set NAME=VALUE)."):
+    with blaming(model, "Mend the class, or give its constructor other settings (--set NAME=VALUE)."):
         log = model.fit(split, replace(options, listener=_Named(options.listener, name)))
     return replace(log, model=name)
 
@@ -212,28 +205,9 @@ def load_with(folder: Path, reference: str) -> Recommender:
     """Load an artifact whose torch module is the class "path/file.py:ClassName"."""
     recommender = Recommender.load(folder, module=load_class(reference))
     if isinstance(recommender.model, Own):
-        with _blaming(recommender.model, "Give the class, as it was, that the model was fitted with."):
+        with blaming(recommender.model, "Give the class, as it was, that the model was fitted with."):
             _ = recommender.model.module
     return recommender
-
-
-@contextmanager
-def _blaming(model: Own, remedy: str) -> Iterator[None]:
-    """Exceptions of the user's own code as InputError."""
-    try:
-        yield
-    except PenchantError:
-        raise
-    except Exception as error:
-        name = model.extra()["class"]
-        raise InputError(f"{name} failed{_where(error, _file_of(model))}: {_said(error)}", remedy=remedy) from error
-
-
-def _file_of(model: Own) -> str | None:
-    """The file that the class of a torch module is in."""
-    source = model.module_source
-    home = sys.modules.get(source.__module__ if isinstance(source, type) else type(source).__module__)
-    return getattr(home, "__file__", None)
 
 
 class _Named:
@@ -251,41 +225,6 @@ class _Named:
     def ended_epoch(self, model: str, epoch: Epoch) -> None:
         del model
         self.listener.ended_epoch(self.name, epoch)
-
-
-def recommend_many(
-    recommender: Recommender, users: Sequence[Any], k: int, *, include_seen: bool = False
-) -> Iterator[tuple[Any, list[Recommendation]]]:
-    """`Recommender.recommend_many` for so few users at a time that memory stays bounded for every k."""
-    at_once = max(1, ENTRIES_AT_ONCE // min(k, len(recommender.items)))
-    for start in range(0, len(users), at_once):
-        yield from recommender.recommend_many(users[start : start + at_once], k, include_seen=include_seen)
-
-
-def recommend_tables(
-    recommender: Recommender, users: Sequence[Any], k: int, *, include_seen: bool = False
-) -> Iterator[tuple[int, Any]]:
-    """The same lists as a table for each block of users, and how many users are in it.
-
-    No list is ever a Python object: for 180,000 users and k = 10 that was measured at a twentieth of the time.
-    """
-    from penchant.kernels.topk import topk
-
-    model, history, n_items = recommender.model, recommender.history, len(recommender.items)
-    rows = recommender.users.rows(users)
-    at_once = max(1, min(SCORES_AT_ONCE // n_items, ENTRIES_AT_ONCE // min(k, n_items)))
-    for start in range(0, len(rows), at_once):
-        part = rows[start : start + at_once]
-        scores = model.scores_of(model.user_vectors(part))
-        seen = [history.item_rows[history.of(row)] for row in part if not include_seen] or [NO_ITEMS]
-        starts = np.zeros(len(part) + 1, np.int64)
-        if not include_seen:
-            np.cumsum([len(items) for items in seen], out=starts[1:])
-        best = topk(scores, starts, np.concatenate(seen), min(k, n_items))
-        places = np.nonzero(best >= 0)
-        taken = scores[places[0], best[places]]
-        columns = part[places[0]], places[1] + 1, best[places], model.clip(taken), taken
-        yield len(part), lists_table(recommender.users, recommender.items, recommender.item_names, *columns)
 
 
 def count_trained_on(recommender: Recommender, ratings: Interactions) -> int:
@@ -341,58 +280,6 @@ def kind_of(model: str) -> str:
 def is_module_reference(model: str) -> bool:
     """Whether a model's name is "path/file.py:ClassName", or was meant to be."""
     return ".py:" in model or model.endswith(".py")
-
-
-def load_class(reference: str) -> Any:
-    """The class that "path/file.py:ClassName" names; the file is run, as Python's import would.
-
-    Raises:
-        InputError: there is no such file or class, or the file fails.
-    """
-    path, colon, name = reference.rpartition(":") if ".py:" in reference else (reference, "", "")
-    file = Path(path)
-    if file.suffix != ".py" or not file.is_file():
-        raise InputError(f"There is no Python file {path}.", remedy="Give path/file.py:ClassName.")
-    found = vars(_run(file))
-    if colon and isinstance(found.get(name), type):
-        return found[name]
-    classes = [key for key, value in found.items() if isinstance(value, type) and key[:1] != "_"]
-    listed = ", ".join(f"{path}:{key}" for key in classes) or "none"
-    problem = f"{path} has no class {name}." if name else f"Which class of {path}?"
-    raise InputError(problem, remedy=f"Its classes: {listed}.")
-
-
-def _run(file: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(f"penchant_own_{file.stem}", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # the user's own code may raise anything
-        if isinstance(error, ImportError) and error.name == "torch":
-            raise MissingExtraError(f"{file}", extra="torch") from error
-        raise InputError(
-            f"{file} fails when it is run{_where(error, str(file))}: {_said(error)}", remedy="Mend it."
-        ) from error
-    return module
-
-
-def _where(error: BaseException, file: str | None) -> str:
-    """Words such as "(line 7 of net.py)" for the innermost line of a file that had a part in an exception."""
-    if file is None:
-        return ""
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == Path(file).resolve()]
-    line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
-    return f" (line {line} of {Path(file).name})" if line else ""
-
-
-def _said(error: BaseException) -> str:
-    """An exception in one line."""
-    said = error.msg if isinstance(error, SyntaxError) else error
-    return f"{type(error).__name__}: {said}".splitlines()[0]
 
 
 def describe_data(split: Split) -> dict[str, Any]:

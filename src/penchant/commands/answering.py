@@ -74,7 +74,6 @@ def recommend(
 def _recommend_many(
     recommender: Any, users: Path, k: int, out: Path | None, include_seen: bool, skip_unknown: bool, json: bool
 ) -> None:
-    from penchant import job
     from penchant.data.pairs import read_ids
     from penchant.data.write import write_tables
 
@@ -82,11 +81,11 @@ def _recommend_many(
     if n_unknown:
         terminal.warn(f"{terminal.counted(n_unknown, 'line')} with a user that the model does not know: left out.")
     if out is not None:
-        tables = job.recommend_tables(recommender, ids, k, include_seen=include_seen)
+        tables = recommender.recommend_tables(ids, k, include_seen=include_seen)
         write_tables(terminal.following(tables, len(ids), "Recommending"), out)
         terminal.say(f"{terminal.counted(len(ids), 'list')} of up to {terminal.counted(k, 'item')} in {out}")
         return
-    for who, items in job.recommend_many(recommender, ids, k, include_seen=include_seen):
+    for who, items in recommender.recommend_many(ids, k, include_seen=include_seen):
         if json:
             terminal.say_json({"user": who, "items": [plain(item) for item in items]})
         else:

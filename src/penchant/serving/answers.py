@@ -1,0 +1,40 @@
+"""What a recommender answers with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from penchant.data.vocabulary import Id
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """One item for one user.
+
+    Attributes:
+        item: its id.
+        name: what to call it on screen.
+        prediction: the predicted rating, on the scale of the training ratings.
+        score: what the list is sorted by; as the prediction, but not clipped to the scale.
+    """
+
+    item: Id
+    name: str
+    prediction: float
+    score: float
+
+
+@dataclass(frozen=True)
+class Named:
+    """An item in a list that is not a recommendation.
+
+    Attributes:
+        item, name: its id and what to call it.
+        value: what the list is ordered by (a bias in rating steps, or a cosine).
+        n_ratings: how many training ratings it has.
+    """
+
+    item: Id
+    name: str
+    value: float
+    n_ratings: int
