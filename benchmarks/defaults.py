@@ -133,7 +133,8 @@ def page(results: dict[str, Any]) -> str:
             lines.append(f"| {name} | {mean(values):.4f} ± {stdev(values):.4f} | {each} |")
         lines.append("")
     lines += ["## Folding in strangers (ml-latest-small, RMSE on a fifth of their ratings)", ""]
-    lines += ["| model | folded in from the others | after a retrain with the others | as an average user |", "|---|---|---|---|"]
+    lines += ["| model | folded in from the others | after a retrain with the others | as an average user |"]
+    lines += ["|---|---|---|---|"]
     for name, gap in results["fold_in"].items():
         lines.append(f"| {name} | {gap['folded in']:.4f} | {gap['retrained']:.4f} | {gap['nobody']:.4f} |")
     return "\n".join(lines) + "\n"
