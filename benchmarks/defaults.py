@@ -2,7 +2,8 @@
 
     PENCHANT_DATA=… python benchmarks/defaults.py
 
-Writes docs/benchmarks/defaults.json and .md. Needs the folders ml-latest-small and ml-100k (with u1.base, u1.test, …).
+Writes docs/benchmarks/defaults.json and .md. Needs the folders ml-latest-small, ml-100k (with u1.base, u1.test, …)
+and book-crossing.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "bias": ("bias", {}),
     "dot": ("dot", {}),
     "mf": ("mf", {}),
+    "mf, learning_rate 0.02, weight_decay 0.1": ("mf", {"learning_rate": 0.02, "weight_decay": 0.1}),
     "mlp 100": ("mlp", {}),
     "mlp 100,50": ("mlp", {"layers": (100, 50)}),
 }
@@ -43,12 +45,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/benchmarks"))
     given = parser.parse_args()
     small = read_ratings(given.data / "ml-latest-small", item="title")
+    books = read_ratings(given.data / "book-crossing")
     canonical = [canonical_split(given.data / "ml-100k", fold) for fold in range(1, 6)]
     results = {
         "environment": environment.describe(PACKAGES),
         "accuracy": {
             "ml-latest-small, item = title, random 80/20": measure([split_random(small, 0.2, s) for s in SEEDS]),
             "ml-100k, u1 to u5": measure(canonical),
+            "book-crossing, random 80/20": measure([split_random(books, 0.2, seed) for seed in SEEDS[:3]]),
         },
         "fold_in": {name: fold_in_gap(small, name) for name in MODELS},
     }
