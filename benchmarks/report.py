@@ -368,18 +368,20 @@ def method(report: Mapping[str, Any]) -> list[str]:
         "bar, which would take time, and is fitted once a split for each number of threads. With batches of 64, "
         "torch's default of a thread a core can be slower than one thread, and is very much so when anything else "
         "runs; ratios are taken of the faster time, errors are those of the first.",
-        "The rows are in the order that the notebook shows (by film), and the seed is set where it sets it. Whether "
+        "The rows are in the order of ratings.csv, as today's pandas merges them, and the seed is set where the "
+        "notebook sets it. Whether "
         "seed 42 still draws the very ratings that it drew there, with other versions, cannot be seen from it.",
         "Everything runs on the processor; GPUs are hidden.",
         f"penchant is given the lines that fastai chose, each fit in a fresh process after one that filled the "
-        f"cache of compiled kernels; its time is the median of {repeats}. It learns on one thread.",
+        f"cache of compiled kernels; its time is the median of {repeats}. dot and mf learn "
+        "on all cores, networks on one thread.",
         f"“{in_epochs(report['epochs'])}” has the notebook's number of epochs and sizes (50 factors; the layers) "
         "and else penchant's defaults; “defaults” has penchant's defaults throughout, but for the layers, which "
         "are what the row is about. Both show the last epoch: nothing was chosen by validation error.",
         "fastai's settings are the notebook's and were not tuned; how penchant's defaults were chosen is not part of "
         "this measurement.",
         "Time is the wall time of the fit, validation after each epoch included. For penchant it is the first fit of "
-        "a process, which also loads what is loaded late (the compiled kernel; torch's optimisers, about a second); "
+        "a process, which also loads what is loaded late (Numba and the compiled kernel; torch); "
         "a second fit in the same process shows what learning alone takes. Importing and reading are in the whole "
         "processes: fastai's is the measured process less its other models' fits, penchant's is less its second fit.",
         "The plain torch loop has the sizes and settings of the notebook's collab_learner, with sliced batches, "

@@ -77,4 +77,4 @@ def test_with_the_default_settings_mf_beats_biases_on_planted_ratings() -> None:
 
     split = split_random(planted(400, 300, 30_000, seed=2), 0.2, seed=0)
     losses = {name: build(name).fit(split).valid_loss for name in ("bias", "mf")}
-    assert losses["mf"] < 0.9 * losses["bias"]
+    assert losses["mf"] < 0.95 * losses["bias"]
