@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 import typer
 
-from penchant import options, terminal
+from penchant import options, progress
 from penchant.cli import app, run
 from penchant.data.synthetic import planted
 from penchant.models import MODELS, model_class
@@ -304,7 +304,7 @@ def test_fit_tells_what_it_does(said: Any, there: Path) -> None:
     lines = answer.out.splitlines()
     assert lines[0].startswith("Read ratings.csv: 1,039 ratings of 89 items by 60 users, from 0.5 to 5.")
     assert lines[1].startswith("Split: 831 ratings to train on, 208 to validate on (random 20%, seed 0)")
-    table = lines.index(terminal.EPOCH_HEADER)
+    table = lines.index(progress.EPOCH_HEADER)
     assert lines[table - 1] == "mf"
     assert [line.split()[0] for line in lines[table + 1 : table + 4]] == ["0", "1", "2"]
     assert "Validation" in lines
@@ -388,7 +388,7 @@ def interrupted_after(monkeypatch: pytest.MonkeyPatch) -> Any:
             if (name, found.epoch) == (model, epoch):
                 raise KeyboardInterrupt
 
-        monkeypatch.setattr(terminal.EpochTable, "ended_epoch", ended)
+        monkeypatch.setattr(progress.EpochTable, "ended_epoch", ended)
 
     return arrange
 
@@ -405,7 +405,7 @@ def test_ctrl_c_before_the_first_epoch_writes_nothing(said: Any, there: Path, mo
     def started(self: Any, model: str, epochs: int) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(terminal.EpochTable, "started", started)
+    monkeypatch.setattr(progress.EpochTable, "started", started)
     answer = said("fit ratings.csv -o saved", code=130)
     assert "nothing was learnt, nothing was written" in answer.err
     assert written(there) == set()

@@ -62,7 +62,9 @@ READING_ORDER = [
     "serving.recommender",
     "own_modules",
     "job",
+    "signals",
     "terminal",
+    "progress",
     "options",
     "pages",
     "demo",
@@ -85,7 +87,7 @@ HOMES = {
     "torch": ("models.torch_training",),
     "matplotlib": ("plots",),
     "safetensors": ("artifact",),
-    "rich": ("terminal",),
+    "rich": ("terminal", "progress"),
     "typer": ("options", "pages", "commands", "cli"),
     "threadpoolctl": ("models.base",),
 }

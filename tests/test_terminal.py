@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from penchant import terminal
+from penchant import progress, terminal
 from penchant.models.fitting import Epoch, FitLog
 
 
@@ -182,7 +182,7 @@ def test_a_histogram_has_a_bar_for_whatever_occurs(capsys: pytest.CaptureFixture
 
 
 def test_the_epoch_table_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
-    table = terminal.EpochTable()
+    table = progress.EpochTable()
     table.started("mf", 2)
     table.progressed(0, 0.5)
     table.ended_epoch("mf", Epoch(0, 1.23456, None, 0.01))
@@ -200,7 +200,7 @@ def test_the_epoch_table_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_epoch_table_on_a_screen_takes_its_bar_away(screen: io.StringIO) -> None:
-    table = terminal.EpochTable()
+    table = progress.EpochTable()
     table.started("mf", 2)
     assert table.bar is not None
     table.progressed(0, 0.5)
@@ -212,7 +212,7 @@ def test_the_epoch_table_on_a_screen_takes_its_bar_away(screen: io.StringIO) -> 
 
 
 def test_epoch_lines_are_json(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = terminal.EpochLines()
+    lines = progress.EpochLines()
     lines.started("mf", 1)
     lines.progressed(0, 0.5)
     lines.ended_epoch("mf", Epoch(0, 1.0, None, 0.5))
@@ -247,27 +247,27 @@ def test_how_a_fit_ended(capsys: pytest.CaptureFixture[str], ending: Any, kept: 
 def test_long_work_in_a_pipe_says_now_and_then_how_far_it_is(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(terminal, "SECONDS_BETWEEN_LINES", -1.0)
-    assert list(terminal.following([(2, "a"), (3, "b")], 5, "Counting")) == ["a", "b"]
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", -1.0)
+    assert list(progress.following([(2, "a"), (3, "b")], 5, "Counting")) == ["a", "b"]
     assert capsys.readouterr().err.splitlines() == ["Counting: 2 of 5", "Counting: 5 of 5"]
 
 
 def test_short_work_in_a_pipe_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    with terminal.waiting("Reading"):
-        assert list(terminal.following([(1, "a")], 1, "Counting")) == ["a"]
+    with progress.waiting("Reading"):
+        assert list(progress.following([(1, "a")], 1, "Counting")) == ["a"]
     captured = capsys.readouterr()
     assert captured.out + captured.err == ""
 
 
 def test_a_download_that_never_began_leaves_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    bar = terminal.DownloadBar("ml-100k")
+    bar = progress.DownloadBar("ml-100k")
     bar.close()
     captured = capsys.readouterr()
     assert captured.out + captured.err == ""
 
 
 def test_a_download_can_be_followed() -> None:
-    bar = terminal.DownloadBar("ml-100k")
+    bar = progress.DownloadBar("ml-100k")
     bar.total = 100
     bar.update(40)
     bar.update(60)

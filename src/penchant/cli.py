@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Annotated, NoReturn
 
 import typer
@@ -20,6 +18,7 @@ from penchant.commands.looking import explain, plot, similar
 from penchant.errors import PenchantError
 from penchant.options import INTERRUPTED
 from penchant.pages import PlainCommand, PlainGroup, SettingsCommand, UsageError, usage_problem
+from penchant.signals import terminable
 
 BAD_INPUT = 2
 TERMINATED = 143
@@ -38,7 +37,7 @@ def main() -> NoReturn:
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code: 0, 2 for bad input, 130 after Ctrl-C, 143 after SIGTERM."""
     terminal.prepare_streams()
-    with warnings.catch_warnings(), _terminable() as terminated:
+    with warnings.catch_warnings(), terminable() as terminated:
         if not sys.warnoptions:
             warnings.simplefilter("ignore")  # for programmers; python -W shows them
         try:
@@ -80,27 +79,6 @@ def _invoke(arguments: Sequence[str]) -> int:
     except typer.Exit as ending:
         return ending.exit_code
     return 0
-
-
-@contextmanager
-def _terminable() -> Iterator[list[int]]:
-    """Inside, SIGTERM is taken as Ctrl-C is: a fit keeps its best epoch, a half-written file is removed."""
-    received: list[int] = []
-
-    def interrupt(number: int, frame: object) -> NoReturn:
-        del frame
-        received.append(number)
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # not in the main thread, which alone receives signals
-        yield received
-        return
-    try:
-        yield received
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _version(wanted: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from penchant import job, plots, terminal
+from penchant import job, plots, progress, terminal
 from penchant.data.read import read_ratings
 from penchant.models.fitting import FitOptions
 from penchant.serving.recommender import Recommender
@@ -29,7 +29,7 @@ def run_demo(out: Path, seed: int) -> bool:
     )
     split = job.make_split(ratings, seed=seed)
     terminal.say(f"Split: {split}.")
-    listener = terminal.EpochTable()
+    listener = progress.EpochTable()
     models = list(job.build_several(job.COMPARED, {}))
     try:
         fitted = job.compare_models(models, split, FitOptions(seed=seed, listener=listener))

@@ -1,4 +1,4 @@
-"""What people see in a terminal, and what programs read with --json. The only home of rich.
+"""What people see in a terminal, and what programs read with --json. With progress, the home of rich.
 
 Tables are lines of text first: they read the same in a pipe, in a log file and on a screen of any width.
 On a screen, a bar under the table shows how far the running epoch is.
@@ -12,26 +12,21 @@ import json
 import shutil
 import sys
 import textwrap
-import time
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-if TYPE_CHECKING:
-    from rich.progress import Progress
+from penchant.signals import held_back
 
-    from penchant.models.fitting import Epoch, FitLog
+if TYPE_CHECKING:
+    from penchant.models.fitting import FitLog
     from penchant.serving.recommender import Recommender
 
-EPOCH_HEADER = f"{'epoch':>7}{'train loss':>13}{'valid loss':>13}{'time':>10}"
 NOT_ON_A_SCREEN = 100_000  # columns of a file or pipe: lines are as long as they are
-SECONDS_BETWEEN_LINES = 10.0
 
 output = Console(highlight=False, soft_wrap=True, emoji=False)
 errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
@@ -119,24 +114,24 @@ def counted(n: int, word: str) -> str:
 
 def say(text: str = "") -> None:
     """Lines for people, as they are; on a screen no word is cut at its edge."""
-    _print(output, Text(_clean(text)))
+    show(output, Text(_clean(text)))
 
 
 def headline(text: str) -> None:
     """The title of what follows."""
-    _print(output, Text.assemble("\n", (_clean(text), "bold")))
+    show(output, Text.assemble("\n", (_clean(text), "bold")))
 
 
 def warn(text: str) -> None:
     """A remark beside the output."""
-    _print(errors, Text.assemble(("note:", "yellow"), " ", _clean(text)))
+    show(errors, Text.assemble(("note:", "yellow"), " ", _clean(text)))
 
 
 def fail(problem: str, remedy: str = "") -> None:
     """An error: what is wrong, and what to do."""
-    _print(errors, Text.assemble(("error:", "bold red"), " ", _clean(problem)))
+    show(errors, Text.assemble(("error:", "bold red"), " ", _clean(problem)))
     if remedy:
-        _print(errors, Text(_clean(remedy)))
+        show(errors, Text(_clean(remedy)))
 
 
 def say_json(event: Mapping[str, Any]) -> None:
@@ -151,167 +146,31 @@ def _clean(text: str) -> str:
     return "".join(" " if unicodedata.category(c) == "Cc" and c != "\n" else c for c in text)
 
 
-def _print(console: Console, text: Text) -> None:
+def show(console: Console, text: Text) -> None:
     """At the edge of a screen, lines break between words; a path longer than the screen stays whole for copying."""
     if not console.is_terminal:
-        console.print(text)
+        _write(console, text.plain + "\n")
         return
-    for line in text.split("\n", allow_blank=True):
-        fits = max((len(word) for word in line.plain.split()), default=0) <= console.width
-        console.print(line, soft_wrap=not fits, overflow="ignore" if not fits else None)
+    with held_back():
+        for line in text.split("\n", allow_blank=True):
+            fits = max((len(word) for word in line.plain.split()), default=0) <= console.width
+            console.print(line, soft_wrap=not fits, overflow="ignore" if not fits else None)
+
+
+def _write(console: Console, text: str) -> None:
+    """Past rich, at once, as into a file or a pipe."""
+    console.file.write(text)
+    console.file.flush()
 
 
 def _show(table: Table) -> None:
     if output.is_terminal:
-        output.print(table, soft_wrap=False)
+        with held_back():
+            output.print(table, soft_wrap=False)
         return
     lines = io.StringIO()
     Console(file=lines, width=NOT_ON_A_SCREEN, color_system=None, emoji=False).print(table)
-    output.print(Text("".join(line.rstrip() + "\n" for line in lines.getvalue().splitlines())), end="")
-
-
-# --- progress ---------------------------------------------------------------------------------------
-
-
-class EpochTable:
-    """A Listener that prints each epoch when it ends, over a bar where there is a screen."""
-
-    def __init__(self) -> None:
-        self.bar: Progress | None = None
-        self.epochs = 0
-
-    def started(self, model: str, epochs: int) -> None:
-        """Print the header."""
-        self.close()
-        self.epochs = epochs
-        headline(model)
-        output.print(Text(EPOCH_HEADER, "dim"))
-        if _moves(output):
-            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-            columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-            self.bar = Progress(*columns, console=output, transient=True)
-            self.task = self.bar.add_task("", total=1.0)
-            self.bar.start()
-
-    def progressed(self, epoch: int, fraction: float) -> None:
-        """Move the bar."""
-        if self.bar is not None:
-            self.bar.update(self.task, completed=(epoch + fraction) / self.epochs, description=f"  epoch {epoch}")
-
-    def ended_epoch(self, model: str, epoch: Epoch) -> None:
-        """Print the line."""
-        del model
-        valid = "—" if epoch.valid_loss is None else _loss(epoch.valid_loss)
-        say(f"{epoch.epoch:>7}{_loss(epoch.train_loss):>13}{valid:>13}{seconds(epoch.seconds):>10}")
-        if epoch.epoch + 1 == self.epochs:
-            self.close()
-
-    def close(self) -> None:
-        """Take the bar away."""
-        if self.bar is not None:
-            self.bar.stop()
-            self.bar = None
-
-
-def _loss(value: float) -> str:
-    return f"{value:.4f}" if value < 1e6 else f"{value:.3g}"
-
-
-class EpochLines:
-    """A Listener that prints each epoch as a JSON object."""
-
-    def started(self, model: str, epochs: int) -> None:
-        """Say nothing."""
-
-    def progressed(self, epoch: int, fraction: float) -> None:
-        """Say nothing."""
-
-    def ended_epoch(self, model: str, epoch: Epoch) -> None:
-        """Print the object."""
-        say_json({"event": "epoch", "model": model, **asdict(epoch)})
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
-class DownloadBar:
-    """How far a download is; one of pooch's progress objects."""
-
-    def __init__(self, title: str) -> None:
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-            TransferSpeedColumn,
-        )
-
-        self.total = 0
-        self.started = False
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-            console=errors,
-            transient=True,
-        )
-        self.task = self.bar.add_task(title, total=None)
-
-    def update(self, n: int, /) -> None:
-        """`n` more bytes came."""
-        if not self.started:
-            self.started = True
-            self.bar.start()
-        self.bar.update(self.task, total=self.total or None, advance=n)
-
-    def reset(self) -> None:
-        """Start at 0 again."""
-        self.bar.reset(self.task)
-
-    def close(self) -> None:
-        """The download ended, well or not."""
-        if self.started:
-            self.bar.stop()
-
-
-@contextmanager
-def waiting(what: str) -> Iterator[None]:
-    """A word on what takes long, gone when it is done; only on a screen."""
-    if _moves(errors):
-        with errors.status(Text(what)):
-            yield
-    else:
-        yield
-
-
-def following(blocks: Iterable[tuple[int, T]], total: int, what: str) -> Iterator[T]:
-    """The blocks, while a bar on a screen, or a line now and then in a pipe, says how much has passed.
-
-    Args:
-        blocks: how much is in a block, and the block.
-        total: how much there is.
-        what: is done to it.
-    """
-    from rich.progress import Progress
-
-    done, last = 0, time.monotonic()
-    with Progress(console=errors, transient=True, disable=not _moves(errors)) as bar:
-        task = bar.add_task(what, total=total)
-        for size, block in blocks:
-            yield block
-            done += size
-            bar.update(task, completed=done)
-            if bar.disable and time.monotonic() - last > SECONDS_BETWEEN_LINES:
-                last = time.monotonic()
-                _print(errors, Text(f"{what}: {done:,} of {total:,}"))
-
-
-def _moves(console: Console) -> bool:
-    return console.is_terminal and not console.is_dumb_terminal
+    _write(output, "".join(line.rstrip() + "\n" for line in lines.getvalue().splitlines()))
 
 
 # --- results ----------------------------------------------------------------------------------------

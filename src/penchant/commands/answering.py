@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from penchant import terminal
+from penchant import progress, terminal
 from penchant.commands.asking import known_user, load, plain
 from penchant.errors import SettingError
 from penchant.options import ItemColumn, Json, K, ModelDir, Module, UserColumn
@@ -82,7 +82,7 @@ def _recommend_many(
         terminal.warn(f"{terminal.counted(n_unknown, 'line')} with a user that the model does not know: left out.")
     if out is not None:
         tables = recommender.recommend_tables(ids, k, include_seen=include_seen)
-        write_tables(terminal.following(tables, len(ids), "Recommending"), out)
+        write_tables(progress.following(tables, len(ids), "Recommending"), out)
         terminal.say(f"{terminal.counted(len(ids), 'list')} of up to {terminal.counted(k, 'item')} in {out}")
         return
     for who, items in recommender.recommend_many(ids, k, include_seen=include_seen):

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from penchant import terminal
+from penchant import progress, terminal
 from penchant.errors import UnknownIdError
 
 
@@ -15,7 +15,7 @@ def read_table(source: str, json: bool, how: Mapping[str, Any], told: Sequence[s
     from penchant.data.read import read_ratings
 
     fetch_if_named(source)
-    with terminal.waiting(f"Reading {source}"):
+    with progress.waiting(f"Reading {source}"):
         found = read_ratings(source, **how)
     if not json:
         n_ratings, n_items = terminal.counted(len(found), "rating"), terminal.counted(found.n_items, "item")
@@ -32,7 +32,7 @@ def fetch_if_named(source: str) -> None:
     from penchant.data.datasets import DATASETS, locate
 
     if source in DATASETS and not Path(source).exists():
-        locate(source, progress=terminal.DownloadBar(source))
+        locate(source, progress=progress.DownloadBar(source))
 
 
 def load(folder: Path, module: str | None) -> Any:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from penchant import terminal
+from penchant import progress, terminal
 from penchant.commands.asking import fetch_if_named, read_table
 from penchant.options import INTERRUPTED, READING, Flags, Json, Ratings, Seed, with_groups
 
@@ -43,7 +43,7 @@ def data_fetch(
     spec = dataset_spec(name)
     terminal.say(f"{spec.title}: {spec.licence}")
     here = None if force else find(name)
-    folder = here or fetch(name, progress=terminal.DownloadBar(name), force=force)
+    folder = here or fetch(name, progress=progress.DownloadBar(name), force=force)
     terminal.say(f"It {'was already' if here else 'is'} in {folder}")
 
 

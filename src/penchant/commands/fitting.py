@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from penchant import terminal
+from penchant import progress, terminal
 from penchant.commands.asking import load, read_table
 from penchant.options import (
     FITTING,
@@ -126,7 +126,7 @@ def _listening(json: bool) -> Iterator[Any]:
     """Who prints the epochs; its bar is taken away whatever happens."""
     from penchant.models.fitting import NothingLearnt
 
-    listener = terminal.EpochLines() if json else terminal.EpochTable()
+    listener = progress.EpochLines() if json else progress.EpochTable()
     try:
         yield listener
     except NothingLearnt:
