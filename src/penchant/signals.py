@@ -51,6 +51,6 @@ def held_back() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
-        for number in waiting[:1]:
-            signal.raise_signal(number)
+            signal.signal(number, handler or signal.SIG_DFL)
+        for caught in waiting[:1]:
+            signal.raise_signal(caught)
