@@ -6,8 +6,8 @@ The model of one rating (Koren, Bell and Volinsky 2009, equation 5) is
     prediction = low + span / (1 + exp(-z))      or z itself, when not squashed
 
 The step for each row is Adagrad's (Duchi, Hazan and Singer 2011) with one accumulator a row instead of one
-a number: the mean square of the row's gradient. It moves a third of the memory that Adam does, and was
-measured at lower validation error. Biases step at a constant multiple of the learning rate: accumulators of
+a number: the mean square of the row's gradient. It moves a third of the memory that Adam
+does. Biases step at a constant multiple of the learning rate: accumulators of
 their own gained nothing. Weight decay is decoupled: it never enters the accumulators (Loshchilov and Hutter 2019).
 
 **Rows.** All that belongs to a user (or an item) lies in one row of a table, so that a rating touches two places

@@ -190,7 +190,7 @@ def run_epochs(training: Training, model: str, options: FitOptions) -> FitLog:
             epoch = _one_epoch(training, number, options.listener)
             _check_learning(model, epoch, chosen)
             epochs.append(epoch)
-            if kept < 0 or _is_better(epoch, epochs[kept]) or not _choosable(epoch):
+            if kept < 0 or _is_better(epoch, epochs[kept]) or epoch.valid_loss is None:
                 kept, state = number, training.snapshot()
             options.listener.ended_epoch(model, epoch)
             if options.patience is not None and number - kept >= options.patience:
@@ -225,10 +225,6 @@ def _check_learning(model: str, epoch: Epoch, chosen: bool) -> None:
                 f"{model} diverged: the {which} loss of epoch {epoch.epoch} is {loss}.",
                 remedy="Use a smaller learning_rate.",
             )
-
-
-def _choosable(epoch: Epoch) -> bool:
-    return epoch.valid_loss is not None
 
 
 def _is_better(epoch: Epoch, than: Epoch) -> bool:

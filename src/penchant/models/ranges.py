@@ -8,8 +8,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-Values = NDArray[np.floating[Any]]
-
 MARGIN = 0.1  # of the scale's width: how far "auto" lets a range reach beyond the scale
 
 
