@@ -18,6 +18,7 @@ READING_ORDER = [
     "seeds",
     "kernels",
     "kernels.sgd",
+    "kernels.tiles",
     "kernels.topk",
     "data",
     "data.vocabulary",

@@ -13,38 +13,49 @@ from penchant.data.split import Split
 from penchant.data.synthetic import planted
 from penchant.models import build
 from penchant.models.fitting import FitOptions
-from penchant.models.sgd_training import ROUNDS, Tiles, _deal, count_blocks
+from penchant.models.sgd_training import Deal, Tiles, Workers, count_blocks
 from penchant.seeds import numpy_generator
 
 
-@pytest.mark.parametrize("blocks", [1, 2, 4, 8])
-def test_tiles_hold_every_rating_once(ratings: Interactions, blocks: int) -> None:
-    tiles = Tiles.of(ratings, blocks, numpy_generator(1, "test"))
-    assert len(tiles.starts) == ROUNDS * blocks**2
+def make_tiles(ratings: Interactions, blocks: int) -> Tiles:
+    with Workers(2) as workers:
+        return Tiles.of(ratings, blocks, numpy_generator(1, "test"), workers)
+
+
+@pytest.mark.parametrize(("blocks", "rounds"), [(1, 2), (2, 2), (4, 2), (8, 1)])
+def test_tiles_hold_every_rating_once(ratings: Interactions, blocks: int, rounds: int) -> None:
+    tiles = make_tiles(ratings, blocks)
+    assert tiles.rounds == rounds
+    assert len(tiles.starts) == rounds * blocks**2
     assert (tiles.ends - tiles.starts).sum() == len(ratings)
-    wanted = sorted(zip(ratings.user_rows.tolist(), ratings.item_rows.tolist(), ratings.ratings.tolist(), strict=True))
-    got = sorted(zip(tiles.user_rows.tolist(), tiles.item_rows.tolist(), tiles.ratings.tolist(), strict=True))
-    assert got == wanted
+    places = tiles.users.places[ratings.user_rows], tiles.items.places[ratings.item_rows]
+    wanted = sorted(zip(places[0].tolist(), places[1].tolist(), ratings.ratings.tolist(), strict=True))
+    columns = tiles.user_places, tiles.item_places, tiles.ratings
+    assert sorted(zip(*(column.tolist() for column in columns), strict=True)) == wanted
 
 
-def test_tiles_of_a_stratum_share_no_user_and_no_item(ratings: Interactions) -> None:
-    tiles = Tiles.of(ratings, 4, numpy_generator(1, "test"))
+@pytest.mark.parametrize("blocks", [4, 8])
+def test_tiles_of_a_stratum_share_no_user_and_no_item(ratings: Interactions, blocks: int) -> None:
+    tiles = make_tiles(ratings, blocks)
     seen: list[int] = []
-    for part, number in product(range(ROUNDS), range(4)):
+    for part, number in product(range(tiles.rounds), range(blocks)):
         stratum = tiles.stratum(part, number)
         seen.extend(stratum.tolist())
-        for rows in (tiles.user_rows, tiles.item_rows):
-            sets = [set(rows[tiles.starts[tile] : tiles.ends[tile]].tolist()) for tile in stratum]
+        for places in (tiles.user_places, tiles.item_places):
+            sets = [set(places[tiles.starts[tile] : tiles.ends[tile]].tolist()) for tile in stratum]
             assert sum(map(len, sets)) == len(set().union(*sets))
-    assert sorted(seen) == list(range(ROUNDS * 16))
+    assert sorted(seen) == list(range(tiles.rounds * blocks**2))
 
 
-def test_blocks_are_dealt_evenly() -> None:
+def test_rows_are_dealt_evenly_and_lie_block_after_block() -> None:
     counts = (10_000 * np.arange(1, 1001) ** -0.8).astype(np.int64)  # as popular as items are
-    blocks = _deal(counts, 8, numpy_generator(0, "test"))
-    shares = np.bincount(blocks, counts, 8) / counts.sum()
+    deal = Deal.of(counts, 8, numpy_generator(0, "test"))
+    shares = np.bincount(deal.blocks, counts, 8) / counts.sum()
     assert shares.max() < 1.5 / 8
-    assert np.bincount(blocks).tolist() == [125] * 8
+    assert np.bincount(deal.blocks).tolist() == [125] * 8
+    in_places = np.empty(1000, np.int32)
+    in_places[deal.places] = deal.blocks
+    assert in_places.tolist() == sorted(deal.blocks.tolist())
 
 
 @pytest.mark.parametrize(

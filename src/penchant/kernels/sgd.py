@@ -50,7 +50,6 @@ def sgd_tiles(
     mean: np.float32,
     low: np.float32,
     span: np.float32,
-    biased: bool,
     squashed: bool,
     rate_from: np.float32,  # learning rate at the first rating of each tile …
     rate_to: np.float32,  # … and after its last, linear in between
@@ -65,28 +64,44 @@ def sgd_tiles(
         start, end = starts[tile], ends[tile]
         slope = (rate_to - rate_from) / np.float32(max(end - start, 1))
         total = 0.0
-        for at in range(start, end, AT_A_TIME):
-            count = min(AT_A_TIME, end - at)
-            rate = rate_from + slope * np.float32(at - start)
-            _gradients(at, count, user_rows, item_rows, users, items, k, mean, biased, scratch)
-            total += _errors(at, count, ratings, low, span, squashed, scratch)
-            _rates(at, count, user_rows, item_rows, users, items, k, rate, scratch)
-            _steps(
-                at, count, user_rows, item_rows, users, items, k, biased, rate * bias_rate, decay, bias_decay, scratch
-            )
+        whole = end - (end - start) % AT_A_TIME
+        for at in range(start, whole, AT_A_TIME):
+            total += _learn(
+                at, AT_A_TIME, user_rows, item_rows, ratings, users, items, k, mean, low, span, squashed,
+                rate_from + slope * np.float32(at - start), bias_rate, decay, bias_decay, scratch,
+            )  # fmt: skip
+        if whole < end:
+            total += _learn(
+                whole, end - whole, user_rows, item_rows, ratings, users, items, k, mean, low, span, squashed,
+                rate_from + slope * np.float32(whole - start), bias_rate, decay, bias_decay, scratch,
+            )  # fmt: skip
         errors[tile] = total
+
+
+@njit(inline="always", **FAST)
+def _learn(
+    at: int, count: int, user_rows: Rows, item_rows: Rows, ratings: Floats, users: Floats, items: Floats, k: int,
+    mean: np.float32, low: np.float32, span: np.float32, squashed: bool, rate: np.float32,
+    bias_rate: np.float32, decay: np.float32, bias_decay: np.float32, scratch: Floats,
+) -> np.float32:  # fmt: skip
+    """One step for each of a few ratings; returns the sum of their squared errors before it."""
+    _gradients(at, count, user_rows, item_rows, users, items, k, mean, scratch)
+    squares = _errors(at, count, ratings, low, span, squashed, scratch)
+    _rates(at, count, user_rows, item_rows, users, items, k, rate, scratch)
+    _steps(at, count, user_rows, item_rows, users, items, k, rate * bias_rate, decay, bias_decay, scratch)
+    return squares
 
 
 @njit(inline="always", **FAST)
 def _gradients(
     at: int, count: int, user_rows: Rows, item_rows: Rows, users: Floats, items: Floats, k: int, mean: np.float32,
-    biased: bool, scratch: Floats,
+    scratch: Floats,
 ) -> None:  # fmt: skip
     """scratch[0]: z of each rating; [1] and [2]: mean square of the user's and of the item's factors."""
     share = np.float32(1) / np.float32(k)
     for j in range(count):
-        p = users[user_rows[at + j]]
-        q = items[item_rows[at + j]]
+        p = users[np.uint32(user_rows[at + j])]
+        q = items[np.uint32(item_rows[at + j])]
         dot = np.float32(0)
         p_square = np.float32(0)
         q_square = np.float32(0)
@@ -94,8 +109,7 @@ def _gradients(
             dot += p[f] * q[f]
             p_square += p[f] * p[f]
             q_square += q[f] * q[f]
-        if biased:
-            dot += p[k] + q[k]
+        dot += p[k] + q[k]
         scratch[0, j] = mean + dot
         scratch[1, j] = p_square * share
         scratch[2, j] = q_square * share
@@ -108,17 +122,14 @@ def _errors(
     """scratch[0]: minus half the derivative of each squared error by z; returns the sum of squared errors."""
     one = np.float32(1)
     total = np.float32(0)
-    if squashed:
-        for j in range(count):
-            s = one / (one + np.exp(-scratch[0, j]))
-            error = ratings[at + j] - (low + span * s)
-            total += error * error
-            scratch[0, j] = error * span * s * (one - s)
-    else:
-        for j in range(count):
-            error = ratings[at + j] - scratch[0, j]
-            total += error * error
-            scratch[0, j] = error
+    for j in range(count):
+        s = one / (one + np.exp(-scratch[0, j]))
+        # Chosen value by value: two loops, one for each case, were measured at a fifth more time for all.
+        prediction = low + span * s if squashed else scratch[0, j]
+        slope = span * s * (one - s) if squashed else one
+        error = ratings[at + j] - prediction
+        total += error * error
+        scratch[0, j] = error * slope
     return total
 
 
@@ -130,8 +141,8 @@ def _rates(
     """Adds to the accumulators; scratch[3] and [4]: step lengths of the users' and the items' rows."""
     for j in range(count):
         square = scratch[0, j] * scratch[0, j]
-        p = users[user_rows[at + j]]
-        q = items[item_rows[at + j]]
+        p = users[np.uint32(user_rows[at + j])]
+        q = items[np.uint32(item_rows[at + j])]
         p[k + 1] += square * scratch[2, j]
         q[k + 1] += square * scratch[1, j]
         scratch[3, j] = p[k + 1]
@@ -143,14 +154,14 @@ def _rates(
 
 @njit(inline="always", **FAST)
 def _steps(
-    at: int, count: int, user_rows: Rows, item_rows: Rows, users: Floats, items: Floats, k: int, biased: bool,
+    at: int, count: int, user_rows: Rows, item_rows: Rows, users: Floats, items: Floats, k: int,
     bias_step: np.float32, decay: np.float32, bias_decay: np.float32, scratch: Floats,
 ) -> None:  # fmt: skip
     """Moves the rows, one rating after the other."""
     one = np.float32(1)
     for j in range(count):
-        p = users[user_rows[at + j]]
-        q = items[item_rows[at + j]]
+        p = users[np.uint32(user_rows[at + j])]
+        q = items[np.uint32(item_rows[at + j])]
         gradient = scratch[0, j]
         p_kept = one - scratch[3, j] * decay
         q_kept = one - scratch[4, j] * decay
@@ -160,9 +171,8 @@ def _steps(
             old = p[f]
             p[f] = p_kept * old + p_step * q[f]
             q[f] = q_kept * q[f] + q_step * old
-        if biased:
-            p[k] += bias_step * (gradient - bias_decay * p[k])
-            q[k] += bias_step * (gradient - bias_decay * q[k])
+        p[k] += bias_step * (gradient - bias_decay * p[k])
+        q[k] += bias_step * (gradient - bias_decay * q[k])
 
 
 @njit(**FAST)
@@ -173,7 +183,6 @@ def pair_sums(
     items: Floats,  # (n_items, width)
     k: int,
     mean: np.float32,
-    biased: bool,
 ) -> Floats:
     """The z of each pair, float32 (n,)."""
     n = user_rows.shape[0]
@@ -184,31 +193,6 @@ def pair_sums(
         dot = np.float32(0)
         for f in range(k):
             dot += p[f] * q[f]
-        if biased:
-            dot += p[k] + q[k]
+        dot += p[k] + q[k]
         sums[at] = mean + dot
     return sums
-
-
-@njit(cache=True, nogil=True)
-def order_by_tile(
-    order: NDArray[np.int64],  # (n,) positions of ratings, in the order to keep within a tile
-    user_rows: Rows,  # (n,)
-    item_rows: Rows,  # (n,)
-    user_blocks: Rows,  # (n_users,) the block of each user
-    item_blocks: Rows,  # (n_items,)
-    blocks: int,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Positions sorted by tile (user block * blocks + item block), and where each tile starts. A counting sort."""
-    starts = np.zeros(blocks * blocks + 1, np.int64)
-    for at in range(order.shape[0]):
-        starts[user_blocks[user_rows[at]] * blocks + item_blocks[item_rows[at]] + 1] += 1
-    for tile in range(blocks * blocks):
-        starts[tile + 1] += starts[tile]
-    filled = starts[:-1].copy()
-    positions = np.empty_like(order)
-    for at in order:
-        tile = user_blocks[user_rows[at]] * blocks + item_blocks[item_rows[at]]
-        positions[filled[tile]] = at
-        filled[tile] += 1
-    return positions, starts

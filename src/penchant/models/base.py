@@ -26,6 +26,7 @@ Shapes = dict[str, tuple[int, ...]]
 FALLBACK_USER_DAMPING = 5.0
 FALLBACK_ITEM_DAMPING = 3.0
 FALLBACK_PASSES = 5
+PAIRS_AT_A_TIME = 100_000  # each has the factors of its user and its item gathered
 
 _SHARED_SHAPES: Shapes = {"scale": (2,), "fallback/mean": (1,)}
 
@@ -143,11 +144,11 @@ class Model(ABC):
     @final
     def pair_scores(self, user_rows: Rows, item_rows: Rows) -> Floats:
         """Scores of pairs, float32 (n,); -1 stands for an unknown user or item."""
-        known = (user_rows >= 0) & (item_rows >= 0)
-        if known.all():
-            return self._pair_scores(user_rows, item_rows)
         scores = self.fallback.predict(user_rows, item_rows)
-        scores[known] = self._pair_scores(user_rows[known], item_rows[known])
+        known = np.flatnonzero((user_rows >= 0) & (item_rows >= 0))
+        for at in range(0, len(known), PAIRS_AT_A_TIME):
+            some = known[at : at + PAIRS_AT_A_TIME]
+            scores[some] = self._pair_scores(user_rows[some], item_rows[some])
         return scores
 
     @final

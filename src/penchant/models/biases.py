@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from penchant.data.interactions import Interactions
 
+CHUNK = 1_000_000  # ratings
+
 
 @dataclass(frozen=True)
 class Biases:
@@ -38,13 +40,28 @@ def damped_biases(train: Interactions, user_damping: float, item_damping: float,
     does not make a masterpiece. Each pass sets the items' from the users' and the users' from the items'.
     """
     mean = float(train.ratings.mean(dtype=np.float64))
-    centred = train.ratings.astype(np.float64) - mean
-    users, items = train.user_rows, train.item_rows
     user_biases = np.zeros(train.n_users)
     item_biases = np.zeros(train.n_items)
     for _ in range(passes):
-        residuals = np.bincount(items, centred - user_biases[users], train.n_items)
-        item_biases = residuals / (train.item_counts + item_damping)
-        residuals = np.bincount(users, centred - item_biases[items], train.n_users)
-        user_biases = residuals / (train.user_counts + user_damping)
+        item_biases = _residuals(train, train.item_rows, mean, train.user_rows, user_biases, train.n_items)
+        item_biases /= train.item_counts + item_damping
+        user_biases = _residuals(train, train.user_rows, mean, train.item_rows, item_biases, train.n_users)
+        user_biases /= train.user_counts + user_damping
     return Biases(mean, user_biases.astype(np.float32), item_biases.astype(np.float32))
+
+
+def _residuals(
+    train: Interactions,
+    rows: NDArray[np.int32],
+    mean: float,
+    other_rows: NDArray[np.int32],
+    other_biases: NDArray[np.float64],
+    n: int,
+) -> NDArray[np.float64]:
+    """Sums by row of what mean and the other side's biases leave. In chunks: whole, it took 24 bytes a rating."""
+    sums = np.zeros(n)
+    for at in range(0, len(train), CHUNK):
+        chunk = slice(at, at + CHUNK)
+        left = train.ratings[chunk] - (mean + other_biases[other_rows[chunk]])
+        sums += np.bincount(rows[chunk], left, n)
+    return sums

@@ -16,7 +16,7 @@ from penchant.models.folding import Array, Prior, most_probable
 from penchant.models.ranges import Squash
 from penchant.models.schedule import ScheduleName
 from penchant.models.settings import RatingRange, Settings, setting
-from penchant.models.sgd_training import SgdTraining, Start
+from penchant.models.sgd_training import SgdTraining, Start, Workers
 from penchant.seeds import numpy_generator
 
 
@@ -67,8 +67,8 @@ class _Factorisation(Model):
         """Initial factors, mean and range."""
 
     def _fit(self, split: Split, options: FitOptions) -> FitLog:
-        start = self._start(split.train, options.seed)
-        with SgdTraining(start, self.settings, split.train, options) as sgd:
+        with Workers(options.n_threads) as workers:
+            sgd = SgdTraining(self._start(split.train, options.seed), self.settings, split.train, options, workers)
             log = run_epochs(_FactorTraining(self, sgd, split), self.name, options)
             self.parameters |= sgd.arrays()
         noise = log.epochs[log.kept_epoch].train_loss

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+CHUNK = 10_000  # vectors at a time
 NEWTON_STEPS = 8
 HALVINGS = 5
 SMALLEST_VARIANCE = 1e-6
@@ -39,9 +40,12 @@ class Prior:
     @classmethod
     def of(cls, vectors: NDArray[np.floating[Any]], noise: float) -> Prior:
         """Estimated from the training users' vectors (n, d)."""
-        vectors = vectors.astype(np.float64)
-        mean = vectors.mean(axis=0)
-        covariance = (vectors - mean).T @ (vectors - mean) / max(len(vectors) - 1, 1)  # of one user: zeros
+        mean = vectors.mean(axis=0, dtype=np.float64)
+        covariance = np.zeros((vectors.shape[1], vectors.shape[1]))
+        for at in range(0, len(vectors), CHUNK):
+            centred = vectors[at : at + CHUNK] - mean
+            covariance += centred.T @ centred
+        covariance /= max(len(vectors) - 1, 1)  # of one user: zeros
         # With fewer users than dimensions the estimate is singular; a floor keeps every direction open.
         floor = max(RELATIVE_FLOOR * float(np.trace(covariance)) / len(covariance), SMALLEST_VARIANCE)
         covariance[np.diag_indices_from(covariance)] += floor

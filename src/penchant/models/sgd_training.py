@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -20,7 +21,6 @@ Floats = NDArray[np.float32]
 Rows = NDArray[np.int32]
 
 FEWEST_BLOCKS, MOST_BLOCKS = 4, 64
-ROUNDS = 2  # how often an epoch goes over all tiles, each time with a part of their ratings
 BYTES_OF_A_BLOCK = 1_250_000  # of rows: what one tile touches should stay in a core's own cache
 ROW_UNIT = 16  # floats in a cache line
 
@@ -46,53 +46,81 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Tiles:
-    """Ratings in the order of tiles, and each tile in ROUNDS parts.
+class Deal:
+    """Rows in blocks: dealt out by falling counts, to and fro, as cards would be for even hands.
 
-    An epoch in one round was measured at 0.002 more of mean squared error on ml-latest-small: each user would meet
-    a quarter of the items at a time. Two rounds are as good as a random order.
+    Attributes:
+        blocks: int32 (n,), the block of each row.
+        places: int32 (n,), where the row lies in a table that has block after block.
+    """
+
+    blocks: Rows
+    places: Rows
+
+    @classmethod
+    def of(cls, counts: NDArray[np.int64], blocks: int, generator: np.random.Generator) -> Self:
+        """Blocks of nearly as many rows, and of about as many ratings."""
+        shuffled = generator.permutation(len(counts))
+        ranked = shuffled[np.argsort(-counts[shuffled], kind="stable")]
+        turns = np.arange(len(counts)) % (2 * blocks)
+        hands = np.where(turns < blocks, turns, 2 * blocks - 1 - turns)
+        dealt, places = np.empty(len(counts), np.int32), np.empty(len(counts), np.int32)
+        dealt[ranked] = hands
+        places[ranked[np.argsort(hands, kind="stable")]] = np.arange(len(counts))
+        return cls(dealt, places)
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Ratings in the order of tiles, and each tile in parts, one for each round.
+
+    An epoch of few tiles in one round was measured at 0.002 more of mean squared error on ml-latest-small: each user
+    would meet a quarter of the items at a time. Two rounds are as good as a random order. Where there are many tiles,
+    a second round gains nothing, and costs the way of all factors through the cache once more.
 
     Attributes:
         blocks: of users and of items.
-        starts, ends: int64 (ROUNDS * blocks * blocks,); part r of the tile of user block b and item block c is at
+        rounds: how often an epoch goes over all tiles, each time with a part of their ratings.
+        starts, ends: int64 (rounds * blocks * blocks,); part r of the tile of user block b and item block c is at
             (r * blocks + b) * blocks + c.
-        user_rows, item_rows, ratings: (n,).
+        users, items: which block each row is in, and where in it.
+        user_places, item_places, ratings: (n,).
     """
 
     blocks: int
+    rounds: int
     starts: NDArray[np.int64]
     ends: NDArray[np.int64]
-    user_rows: Rows
-    item_rows: Rows
+    users: Deal
+    items: Deal
+    user_places: Rows
+    item_places: Rows
     ratings: Floats
 
     @classmethod
-    def of(cls, train: Interactions, blocks: int, generator: np.random.Generator) -> Self:
+    def of(cls, train: Interactions, blocks: int, generator: np.random.Generator, pool: Workers) -> Self:
         """Blocks of about equally many ratings; within a tile the order is random, once for all epochs."""
-        from penchant.kernels.sgd import order_by_tile
+        from penchant.kernels.tiles import count_tiles, fill_tiles, shuffle_tiles
 
-        user_blocks = _deal(train.user_counts, blocks, generator)
-        item_blocks = _deal(train.item_counts, blocks, generator)
-        order = generator.permutation(len(train))
-        at, starts = order_by_tile(order, train.user_rows, train.item_rows, user_blocks, item_blocks, blocks)
-        parts = starts[:-1] + np.diff(starts) * np.arange(ROUNDS + 1)[:, None] // ROUNDS  # (ROUNDS + 1, tiles)
-        rows = train.user_rows[at], train.item_rows[at]
-        return cls(blocks, parts[:-1].ravel(), parts[1:].ravel(), *rows, train.ratings[at])
+        users, items = (Deal.of(counts, blocks, generator) for counts in (train.user_counts, train.item_counts))
+        counts = count_tiles(train.user_rows, train.item_rows, users.blocks, items.blocks, blocks)
+        starts = np.append(0, np.cumsum(counts))
+        user_places, item_places = np.empty(len(train), np.int32), np.empty(len(train), np.int32)
+        columns = user_places, item_places, np.empty(len(train), np.float32)
+        fill_tiles(
+            train.user_rows, train.item_rows, train.ratings, users.blocks, items.blocks, users.places, items.places,
+            blocks, starts[:-1].copy(), *columns,
+        )  # fmt: skip
+        seed = np.uint64(generator.integers(2**63))
+        pool.share(np.arange(blocks * blocks), lambda tiles: shuffle_tiles(tiles, starts, seed, *columns))
+        rounds = 2 if blocks <= FEWEST_BLOCKS else 1
+        parts = starts[:-1] + counts * np.arange(rounds + 1)[:, None] // rounds  # (rounds + 1, tiles)
+        return cls(blocks, rounds, parts[:-1].ravel(), parts[1:].ravel(), users, items, *columns)
 
     def stratum(self, part: int, number: int) -> NDArray[np.int64]:
         """Tiles of which no two share a user block or an item block."""
         users = np.arange(self.blocks)
         return (part * self.blocks + users) * self.blocks + (users + number) % self.blocks
-
-
-def _deal(counts: NDArray[np.int64], blocks: int, generator: np.random.Generator) -> Rows:
-    """A block for each row: dealt out by falling counts, to and fro, as cards would be for even hands."""
-    shuffled = generator.permutation(len(counts))
-    ranked = shuffled[np.argsort(-counts[shuffled], kind="stable")]
-    turns = np.arange(len(counts)) % (2 * blocks)
-    dealt = np.empty(len(counts), np.int32)
-    dealt[ranked] = np.where(turns < blocks, turns, 2 * blocks - 1 - turns)
-    return dealt
 
 
 def count_blocks(n_users: int, n_items: int, width: int) -> int:
@@ -104,36 +132,56 @@ def count_blocks(n_users: int, n_items: int, width: int) -> int:
     return max(blocks, 1)
 
 
-class SgdTraining:
-    """Epochs over tiles. A context: its threads end with it."""
+class Workers:
+    """Threads that share out tiles; a context, and its threads end with it. The caller's thread is one of them."""
 
-    def __init__(self, start: Start, settings: Any, train: Interactions, options: FitOptions) -> None:
-        self.start = start
-        self.settings = settings
-        self.epochs: int = settings.epochs
-        self.factors = start.user_factors.shape[1]
-        self.k = _up(self.factors, 8)
-        width = _up(self.k + 2, ROW_UNIT)
-        self.users = self._table(start.user_factors, width)
-        self.items = self._table(start.item_factors, width)
-        self.generator = numpy_generator(options.seed, "order of ratings")
-        blocks = count_blocks(train.n_users, train.n_items, width)
-        self.tiles = Tiles.of(train, blocks, self.generator)
-        self.errors = np.zeros(len(self.tiles.starts))
-        self.threads = min(options.n_threads, blocks)
-        self.pool = ThreadPoolExecutor(self.threads - 1) if self.threads > 1 else None
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self._others = ThreadPoolExecutor(threads - 1) if threads > 1 else None
+
+    def share(self, tiles: NDArray[np.int64], work: Callable[[NDArray[np.int64]], None]) -> None:
+        """Give each thread its tiles, and wait for all."""
+        others = []
+        if self._others is not None:
+            others = [self._others.submit(work, self._part(tiles, thread)) for thread in range(1, self.threads)]
+        work(self._part(tiles, 0))
+        for other in others:
+            other.result()
+
+    def _part(self, tiles: NDArray[np.int64], thread: int) -> NDArray[np.int64]:
+        return np.ascontiguousarray(tiles[thread :: self.threads])
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self.pool is not None:
-            self.pool.shutdown()
+        if self._others is not None:
+            self._others.shutdown()
 
-    def _table(self, factors: Floats, width: int) -> Floats:
+
+class SgdTraining:
+    """Epochs over tiles, by some workers."""
+
+    def __init__(self, start: Start, settings: Any, train: Interactions, options: FitOptions, workers: Workers) -> None:
+        self.mean, self.squash, self.biased = np.float32(start.mean), start.squash, start.biased
+        self.settings = settings
+        self.epochs: int = settings.epochs
+        self.factors = start.user_factors.shape[1]
+        self.k = _up(self.factors, 8)
+        self.workers = workers
+        self.generator = numpy_generator(options.seed, "order of ratings")
+        width = _up(self.k + 2, ROW_UNIT)
+        blocks = count_blocks(train.n_users, train.n_items, width)
+        self.tiles = Tiles.of(train, blocks, self.generator, workers)
+        self.users = self._table(start.user_factors, self.tiles.users, width, start.first_square)
+        self.items = self._table(start.item_factors, self.tiles.items, width, start.first_square)
+        self.kept: tuple[Floats, Floats] | None = None
+        self.errors = np.zeros(len(self.tiles.starts))
+
+    def _table(self, factors: Floats, deal: Deal, width: int, first_square: float) -> Floats:
         table = np.zeros((len(factors), width), np.float32)
-        table[:, : self.factors] = factors
-        table[:, self.k + 1] = self.start.first_square
+        table[deal.places, : self.factors] = factors
+        table[:, self.k + 1] = first_square
         return table
 
     def run_epoch(self, epoch: int, progressed: Callable[[float], None]) -> float:
@@ -141,48 +189,39 @@ class SgdTraining:
         schedule, rate = SCHEDULES[self.settings.schedule], self.settings.learning_rate
         strata = [
             self.tiles.stratum(part, int(number))
-            for part in range(ROUNDS)
+            for part in range(self.tiles.rounds)
             for number in self.generator.permutation(self.tiles.blocks)
         ]
         for number, tiles in enumerate(strata):
             begin, end = ((epoch + at / len(strata)) / self.epochs for at in (number, number + 1))
-            self._run_stratum(tiles, rate * schedule(begin), rate * schedule(end))
+            work = partial(self._run_tiles, rate_from=rate * schedule(begin), rate_to=rate * schedule(end))
+            self.workers.share(tiles, work)
             progressed((number + 1) / len(strata))
         return float(self.errors.sum()) / len(self.tiles.ratings)
-
-    def _run_stratum(self, tiles: NDArray[np.int64], rate_from: float, rate_to: float) -> None:
-        others = []
-        if self.pool is not None:
-            shares = [tiles[share :: self.threads] for share in range(1, self.threads)]
-            others = [self.pool.submit(self._run_tiles, share, rate_from, rate_to) for share in shares]
-        self._run_tiles(tiles[:: self.threads], rate_from, rate_to)
-        for other in others:
-            other.result()
 
     def _run_tiles(self, tiles: NDArray[np.int64], rate_from: float, rate_to: float) -> None:
         from penchant.kernels.sgd import sgd_tiles  # numba is loaded only to train
 
-        start, settings, ratings = self.start, self.settings, self.tiles
+        settings, squash, ratings = self.settings, self.squash, self.tiles
         sgd_tiles(
-            np.ascontiguousarray(tiles),
+            tiles,
             ratings.starts,
             ratings.ends,
-            ratings.user_rows,
-            ratings.item_rows,
+            ratings.user_places,
+            ratings.item_places,
             ratings.ratings,
             self.users,
             self.items,
             self.k,
-            np.float32(start.mean),
-            start.squash.low,
-            start.squash.high - start.squash.low,
-            start.biased,
-            not start.squash.is_none,
+            self.mean,
+            squash.low,
+            squash.high - squash.low,
+            not squash.is_none,
             np.float32(rate_from),
             np.float32(rate_to),
-            np.float32(settings.bias_rate if start.biased else 0),
+            np.float32(settings.bias_rate if self.biased else 0),
             np.float32(settings.weight_decay),
-            np.float32(settings.bias_decay if start.biased else 0),
+            np.float32(settings.bias_decay if self.biased else 0),
             self.errors,
         )
 
@@ -190,29 +229,41 @@ class SgdTraining:
         """Scores of pairs as they are now, float32 (n,)."""
         from penchant.kernels.sgd import pair_sums
 
-        mean = np.float32(self.start.mean)
-        z = pair_sums(user_rows, item_rows, self.users, self.items, self.k, mean, self.start.biased)
-        scores: Floats = self.start.squash(z)
+        z = pair_sums(
+            self.tiles.users.places[user_rows],
+            self.tiles.items.places[item_rows],
+            self.users,
+            self.items,
+            self.k,
+            self.mean,
+        )
+        scores: Floats = self.squash(z)
         return scores
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What has been learnt, in the shapes of the model."""
+        users, items = self.tiles.users.places, self.tiles.items.places
         return {
-            "user_factors": self.users[:, : self.factors].copy(),
-            "item_factors": self.items[:, : self.factors].copy(),
-            "user_biases": self.users[:, self.k].copy(),
-            "item_biases": self.items[:, self.k].copy(),
-            "mean": np.array([self.start.mean], np.float32),
-            "rating_range": self.start.squash.pack(),
+            "user_factors": self.users[users, : self.factors],
+            "item_factors": self.items[items, : self.factors],
+            "user_biases": self.users[users, self.k],
+            "item_biases": self.items[items, self.k],
+            "mean": np.array([self.mean]),
+            "rating_range": self.squash.pack(),
         }
 
     def snapshot(self) -> tuple[Floats, Floats]:
-        """A copy of what has been learnt."""
-        return self.users.copy(), self.items.copy()
+        """A copy of what has been learnt; it takes the place of the copy before."""
+        if self.kept is None:
+            self.kept = np.empty_like(self.users), np.empty_like(self.items)
+        np.copyto(self.kept[0], self.users)
+        np.copyto(self.kept[1], self.items)
+        return self.kept
 
     def restore(self, state: tuple[Floats, Floats]) -> None:
         """Take back a copy."""
-        self.users, self.items = state[0].copy(), state[1].copy()
+        np.copyto(self.users, state[0])
+        np.copyto(self.items, state[1])
 
 
 def _up(number: int, unit: int) -> int:
