@@ -230,7 +230,7 @@ def test_on_a_screen_there_are_bars_and_no_line_is_longer_than_it(there: Path) -
         ("fit --help", {"numba", "torch", "scipy", "matplotlib"}),
         ("explain model", {"numba", "torch", "scipy", "matplotlib", "pooch"}),
         ("fit ratings.csv --model bias", {"torch", "matplotlib", "pooch"}),
-        ("recommend model --user 1", {"torch", "matplotlib", "pooch"}),
+        ("recommend model --user 1", {"numba", "torch", "scipy", "matplotlib", "pooch"}),
     ],
 )
 def test_a_command_loads_only_what_it_needs(there: Path, arguments: str, not_loaded: set[str]) -> None:

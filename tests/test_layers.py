@@ -20,6 +20,7 @@ READING_ORDER = [
     "kernels.sgd",
     "kernels.tiles",
     "kernels.topk",
+    "ranking",
     "data",
     "data.vocabulary",
     "data.interactions",

@@ -1,4 +1,4 @@
-"""Top-k against a plain sort."""
+"""Top-k, by the kernel and by NumPy, against a plain sort."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from penchant.kernels.topk import topk
+from penchant.ranking import rank_by_partition
 
 # Few distinct values, so that ties are the rule.
 SCORES = st.sampled_from([0.0, -0.0, 1.0, 1.5, -2.0, 3e38, -3e38, float("inf"), float("-inf"), float("nan")])
@@ -19,7 +20,9 @@ SCORES = st.sampled_from([0.0, -0.0, 1.0, 1.5, -2.0, 3e38, -3e38, float("inf"), 
 def run(scores: list[list[float]], excluded: list[list[int]], k: int) -> list[list[int]]:
     starts = np.concatenate(([0], np.cumsum([len(row) for row in excluded]))).astype(np.int64)
     columns = np.array([column for row in excluded for column in row], np.int32)
-    found: list[list[int]] = topk(np.array(scores, np.float32), starts, columns, k).tolist()
+    asked = np.array(scores, np.float32), starts, columns, k
+    found: list[list[int]] = topk(*asked).tolist()
+    assert rank_by_partition(*asked).tolist() == found
     return found
 
 

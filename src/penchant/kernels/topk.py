@@ -1,4 +1,4 @@
-"""The best k of each row of scores: the one ranking in the project. Ties go to the smaller column."""
+"""The best k of each row of scores, by a heap. Ties go to the smaller column."""
 
 from __future__ import annotations
 

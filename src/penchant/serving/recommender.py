@@ -30,6 +30,7 @@ from penchant.evaluate import DEFAULT_METRICS, Report, evaluate_ratings
 from penchant.explain import Ranked, extreme_items, nearest_names, similar_items
 from penchant.models import Explanation, Model, model_class
 from penchant.models.fitting import FitLog
+from penchant.ranking import best_columns
 from penchant.serving.answers import Named, Recommendation
 from penchant.serving.history import History
 
@@ -165,11 +166,9 @@ class Recommender:
         self, vectors: NDArray[np.float32], seen: Sequence[NDArray[np.int32]], k: int
     ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """The best items of each user (n, k), -1 where fewer are left, and all scores (n, n_items)."""
-        from penchant.kernels.topk import topk
-
         scores = self.model.scores_of(vectors)
         starts = np.concatenate(([0], np.cumsum([len(items) for items in seen]))).astype(np.int64)
-        return topk(scores, starts, np.concatenate(seen), min(k, len(self.items))), scores
+        return best_columns(scores, starts, np.concatenate(seen), min(k, len(self.items))), scores
 
     def _recommendations(self, best: NDArray[np.int32], scores: NDArray[np.float32]) -> list[Recommendation]:
         rows = best[best >= 0]
