@@ -688,10 +688,11 @@ def test_a_fault_in_a_module_is_told_with_its_line(said: Any, net: Path, model: 
     assert written(net) - {"__pycache__"} == before
 
 
-@pytest.mark.parametrize("line", ["fit ratings.csv --model mlp", "compare ratings.csv --models bias,mlp"])
-def test_a_network_without_torch_is_told_before_anything_is_read(
+@pytest.mark.parametrize("line", ["fit ratings.csv --model net.py:Dot", "compare ratings.csv --models bias,net.py:Dot"])
+def test_a_module_without_torch_is_told_before_anything_is_read(
     said: Any, there: Path, monkeypatch: pytest.MonkeyPatch, line: str
 ) -> None:
+    (there / "net.py").write_text("import torch\n", encoding="utf-8")
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.delitem(sys.modules, "penchant.models.torch_training", raising=False)
     monkeypatch.delattr("penchant.models.torch_training", raising=False)
@@ -700,11 +701,17 @@ def test_a_network_without_torch_is_told_before_anything_is_read(
     assert answer.out == ""
 
 
-def test_a_gpu_that_is_not_there_is_told_before_anything_is_read(said: Any, there: Path) -> None:
+def test_a_model_that_no_gpu_can_train_is_told_before_anything_is_read(said: Any, there: Path) -> None:
+    answer = said("compare ratings.csv --models bias,mlp --device cuda", code=2)
+    assert "bias is trained on the processor" in answer.err
+    assert answer.out == ""
+
+
+def test_a_gpu_that_is_not_there_is_told_before_anything_is_read(said: Any, net: Path) -> None:
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    answer = said("compare ratings.csv --models bias,mlp --device cuda", code=2)
+    answer = said("fit ratings.csv --model net.py:DotProduct --device cuda", code=2)
     assert "finds no GPU" in answer.err
     assert answer.out == ""
 

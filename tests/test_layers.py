@@ -15,8 +15,11 @@ SOURCE = Path(__file__).parents[1] / "src" / "penchant"
 
 READING_ORDER = [
     "errors",
+    "machine",
+    "threads",
     "seeds",
     "kernels",
+    "kernels.network",
     "kernels.sgd",
     "kernels.tiles",
     "kernels.topk",
@@ -27,6 +30,7 @@ READING_ORDER = [
     "data.layouts",
     "data.downloads",
     "data.text",
+    "data.numbers",
     "data.tables",
     "data.columns",
     "data.values",
@@ -46,7 +50,10 @@ READING_ORDER = [
     "models.biases",
     "models.folding",
     "models.fitting",
+    "models.workers",
     "models.sgd_training",
+    "models.dense",
+    "models.mlp_training",
     "models.base",
     "models.baseline",
     "models.factors",
@@ -91,7 +98,7 @@ HOMES = {
     "safetensors": ("artifact",),
     "rich": ("terminal", "progress"),
     "typer": ("options", "pages", "commands", "cli"),
-    "threadpoolctl": ("models.base",),
+    "threadpoolctl": ("threads",),
 }
 
 

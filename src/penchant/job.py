@@ -17,7 +17,7 @@ from penchant.data.write import check_folder
 from penchant.errors import SettingError
 from penchant.models import Model, build, build_own, model_class
 from penchant.models.fitting import Epoch, FitLog, FitOptions, Listener, NothingLearnt, Silent
-from penchant.models.networks import Mlp, Own
+from penchant.models.networks import Own
 from penchant.own_modules import blaming, load_class
 from penchant.serving.recommender import Recommender
 
@@ -150,16 +150,14 @@ def was_interrupted(fitted: Recommender) -> bool:
 
 
 def check_machine(models: Sequence[Model], device: str) -> None:
-    """Raise before any work what a network would raise when its turn comes.
+    """Raise before any work what a model would raise when its turn comes.
 
     Raises:
         MissingExtraError: torch is not installed.
-        SettingError: the device is not there.
+        SettingError: a model cannot be trained on the device, or it is not there.
     """
-    if any(isinstance(model, Mlp | Own) for model in models):
-        from penchant.models import torch_training
-
-        torch_training.find_device(device)
+    for model in models:
+        model.check_device(device)
 
 
 def check_destination(folder: Path) -> None:
@@ -188,7 +186,7 @@ def fit_model(model: Model, split: Split, options: FitOptions) -> Recommender:
     if split.valid is None or not len(split.valid):
         return fitted
     report = fitted.evaluate(split.valid, seed=options.seed)
-    return Recommender.of(model, split, log, {**fitted.about, "valid": report.to_json()})
+    return replace(fitted, about={**fitted.about, "valid": report.to_json()})
 
 
 def _fit(model: Model, split: Split, options: FitOptions) -> FitLog:

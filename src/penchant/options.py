@@ -84,6 +84,15 @@ Seed = Annotated[
     int,
     typer.Option(metavar="N", parser=whole("--seed", 0, LARGEST_SEED), help="All randomness comes from it."),
 ]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        parser=whole("--threads", 1),
+        help="How many threads may work; the lists are the same for any number.",
+        show_default="every core",
+    ),
+]
 UserColumn = Annotated[str | None, typer.Option("--user", metavar="COLUMN", help="Column of users.")]
 ItemColumn = Annotated[str | None, typer.Option("--item", metavar="COLUMN", help="Column of items.")]
 Module = Annotated[
@@ -190,7 +199,7 @@ FITTING = _group(
     "fitting",
     "Fitting",
     ("seed", int, 0, "N", "All randomness comes from it: same seed, same model.", whole("--seed", 0, LARGEST_SEED)),
-    ("device", str, "auto", "DEVICE", "Where networks train: auto, cpu or cuda.", _DEVICES),
+    ("device", str, "auto", "DEVICE", "Where a torch module of your own trains: auto, cpu or cuda.", _DEVICES),
     (
         *("patience", int | None, None, "N"),
         *("Stop after N epochs without a better validation loss; keep the best.", whole("--patience", 1)),

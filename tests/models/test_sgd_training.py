@@ -13,7 +13,8 @@ from penchant.data.split import Split
 from penchant.data.synthetic import planted
 from penchant.models import build
 from penchant.models.fitting import FitOptions
-from penchant.models.sgd_training import Deal, Tiles, Workers, count_blocks
+from penchant.models.sgd_training import Deal, Tiles, count_blocks
+from penchant.models.workers import Workers
 from penchant.seeds import numpy_generator
 
 

@@ -12,10 +12,8 @@ torch = pytest.importorskip("torch")
 from penchant.errors import InputError, SettingError  # noqa: E402
 from penchant.models.torch_training import (  # noqa: E402
     Adam,
-    Dropout,
     build_module,
     call_module,
-    embedding_size,
     load_weights,
 )
 
@@ -42,20 +40,6 @@ def test_adam_leaves_alone_what_has_no_gradient() -> None:
     still = torch.ones(3)
     Adam([still], weight_decay=0.5).step(0.1)
     assert still.tolist() == [1, 1, 1]
-
-
-def test_dropout_leaves_out_its_share_and_keeps_the_mean() -> None:
-    layer = Dropout(0.25, np.random.default_rng(0))
-    out = layer(torch.ones(400, 500))
-    assert float((out == 0).float().mean()) == pytest.approx(0.25, abs=0.005)
-    assert float(out.mean()) == pytest.approx(1, abs=0.01)
-    layer.eval()
-    assert torch.equal(layer(torch.ones(3)), torch.ones(3))
-
-
-@pytest.mark.parametrize(("n", "size"), [(611, 58), (9720, 274), (10**9, 600), (1, 2)])
-def test_embeddings_are_sized_by_the_rule(n: int, size: int) -> None:
-    assert embedding_size(n) == size
 
 
 class Plain(torch.nn.Module):

@@ -213,7 +213,7 @@ def test_blocks_of_users_get_what_each_would_get(
         with monkeypatch.context() as patch:
             patch.setattr(module, name, size)
             blocks.clear()
-            many = [(user, [one.item for one in items]) for user, items in large.recommend_many(users, k=6)]
+            many = [(user, [one.item for one in items]) for user, items in large.recommend_many(users, k=6, threads=1)]
         assert many == alone
         assert blocks == [at_once] * (22 // at_once) + ([22 % at_once] if 22 % at_once else [])
 

@@ -11,7 +11,7 @@ import typer
 from penchant import progress, terminal
 from penchant.commands.asking import known_user, load, plain
 from penchant.errors import SettingError
-from penchant.options import ItemColumn, Json, K, ModelDir, Module, UserColumn
+from penchant.options import ItemColumn, Json, K, ModelDir, Module, Threads, UserColumn
 
 A_BLOCK = 500_000  # predictions written at a time
 
@@ -35,6 +35,7 @@ def recommend(
         bool, typer.Option("--skip-unknown", help="Leave out those of --users that the model does not know.")
     ] = False,
     include_seen: Annotated[bool, typer.Option("--include-seen", help="Also items that the user has rated.")] = False,
+    threads: Threads = None,
     module: Module = None,
     json: Json = False,
 ) -> None:
@@ -54,7 +55,8 @@ def recommend(
         check_writable(out)
     recommender = load(model_dir, module)
     if users is not None:
-        _recommend_many(recommender, users, k, out, include_seen, skip_unknown, json)
+        how = {"k": k, "include_seen": include_seen, "threads": threads}
+        _recommend_many(recommender, users, how, out, skip_unknown, json)
         return
     if rated is not None:
         who, title = rated.stem, f"For the ratings in {rated}"
@@ -72,7 +74,7 @@ def recommend(
 
 
 def _recommend_many(
-    recommender: Any, users: Path, k: int, out: Path | None, include_seen: bool, skip_unknown: bool, json: bool
+    recommender: Any, users: Path, how: dict[str, Any], out: Path | None, skip_unknown: bool, json: bool
 ) -> None:
     from penchant.data.pairs import read_ids
     from penchant.data.write import write_tables
@@ -81,11 +83,11 @@ def _recommend_many(
     if n_unknown:
         terminal.warn(f"{terminal.counted(n_unknown, 'line')} with a user that the model does not know: left out.")
     if out is not None:
-        tables = recommender.recommend_tables(ids, k, include_seen=include_seen)
+        tables = recommender.recommend_tables(ids, **how)
         write_tables(progress.following(tables, len(ids), "Recommending"), out)
-        terminal.say(f"{terminal.counted(len(ids), 'list')} of up to {terminal.counted(k, 'item')} in {out}")
+        terminal.say(f"{terminal.counted(len(ids), 'list')} of up to {terminal.counted(how['k'], 'item')} in {out}")
         return
-    for who, items in recommender.recommend_many(ids, k, include_seen=include_seen):
+    for who, items in recommender.recommend_many(ids, **how):
         if json:
             terminal.say_json({"user": who, "items": [plain(item) for item in items]})
         else:

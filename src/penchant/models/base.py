@@ -10,14 +10,14 @@ from typing import Any, ClassVar, Self, final
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from penchant.data.split import Split
-from penchant.errors import NotFittedError, UnsupportedError
+from penchant.errors import NotFittedError, SettingError, UnsupportedError
 from penchant.models.biases import Biases, damped_biases
 from penchant.models.fitting import FitLog, FitOptions
 from penchant.models.folding import Prior
 from penchant.models.settings import Settings
+from penchant.threads import one_blas_thread
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int32]
@@ -100,6 +100,14 @@ class Model(ABC):
     def _forget(self) -> None:  # noqa: B027, most models keep nothing
         """Drop what was computed from `parameters` and kept; they have changed."""
 
+    def check_device(self, device: str) -> None:
+        """Raise SettingError, or MissingExtraError, unless the model can be trained on "auto", "cpu" or "cuda"."""
+        if device == "cuda":
+            raise SettingError(
+                f"{self.name} is trained on the processor.",
+                remedy="Use --device auto or cpu; a torch module of your own can be trained on a GPU.",
+            )
+
     def item_factors(self) -> Floats:
         """Items as points whose directions say what is alike, float32 (n_items, d).
 
@@ -124,12 +132,13 @@ class Model(ABC):
         A refit starts from nothing and gives what a fresh model would.
         """
         started = time.perf_counter()
+        options = options or FitOptions()
+        self.check_device(options.device)
         fallback = damped_biases(split.train, FALLBACK_USER_DAMPING, FALLBACK_ITEM_DAMPING, FALLBACK_PASSES)
         before, self.parameters = self.parameters, _pack(fallback, split.train.scale)
         try:
-            # BLAS adds in another order with another number of threads, and the last bits would differ.
-            with threadpool_limits(1):
-                log = self._fit(split, options or FitOptions())
+            with one_blas_thread():
+                log = self._fit(split, options)
             return replace(log, fit_seconds=time.perf_counter() - started)
         except BaseException:
             self.parameters = before
@@ -137,11 +146,13 @@ class Model(ABC):
             raise
 
     @final
+    @one_blas_thread()
     def scores(self, user_rows: Rows) -> Floats:
         """Scores of all items for known users, float32 (n, n_items)."""
         return self.scores_of(self.user_vectors(user_rows))
 
     @final
+    @one_blas_thread()
     def pair_scores(self, user_rows: Rows, item_rows: Rows) -> Floats:
         """Scores of pairs, float32 (n,); -1 stands for an unknown user or item."""
         scores = self.fallback.predict(user_rows, item_rows)

@@ -27,10 +27,14 @@ class Biases:
     item_biases: NDArray[np.float32]
 
     def predict(self, user_rows: NDArray[np.int32], item_rows: NDArray[np.int32]) -> NDArray[np.float32]:
-        """One prediction a pair, float32 (n,); a row of -1 is unknown."""
-        users = np.where(user_rows < 0, np.float32(0), self.user_biases[user_rows])
-        items = np.where(item_rows < 0, np.float32(0), self.item_biases[item_rows])
-        return (np.float32(self.mean) + users + items).astype(np.float32)
+        """One prediction a pair, float32 (n,); a row of -1 is unknown. In chunks: whole, it took 20 bytes a pair."""
+        predictions = np.empty(len(user_rows), np.float32)
+        for at in range(0, len(predictions), CHUNK):
+            chunk = slice(at, at + CHUNK)
+            users = np.where(user_rows[chunk] < 0, np.float32(0), self.user_biases[user_rows[chunk]])
+            items = np.where(item_rows[chunk] < 0, np.float32(0), self.item_biases[item_rows[chunk]])
+            predictions[chunk] = np.float32(self.mean) + users + items
+        return predictions
 
 
 def damped_biases(train: Interactions, user_damping: float, item_damping: float, passes: int) -> Biases:

@@ -16,7 +16,8 @@ from penchant.models.folding import Array, Prior, most_probable
 from penchant.models.ranges import Squash
 from penchant.models.schedule import ScheduleName
 from penchant.models.settings import RatingRange, Settings, setting
-from penchant.models.sgd_training import SgdTraining, Start, Workers
+from penchant.models.sgd_training import SgdTraining, Start
+from penchant.models.workers import Workers
 from penchant.seeds import numpy_generator
 
 
@@ -67,13 +68,18 @@ class _Factorisation(Model):
         """Initial factors, mean and range."""
 
     def _fit(self, split: Split, options: FitOptions) -> FitLog:
-        with Workers(options.n_threads) as workers:
-            sgd = SgdTraining(self._start(split.train, options.seed), self.settings, split.train, options, workers)
-            log = run_epochs(_FactorTraining(self, sgd, split), self.name, options)
-            self.parameters |= sgd.arrays()
+        log = self._train(split, options)  # the tiles and tables of training are gone when it is done
         noise = log.epochs[log.kept_epoch].train_loss
         everyone = np.arange(split.train.n_users, dtype=np.int32)
         self.parameters |= Prior.of(self.user_vectors(everyone), noise).pack()
+        return log
+
+    def _train(self, split: Split, options: FitOptions) -> FitLog:
+        with Workers(options.n_threads) as workers:
+            sgd = SgdTraining(self._start(split.train, options.seed), self.settings, split.train, options, workers)
+            log = run_epochs(_FactorTraining(self, sgd, split), self.name, options)
+            sgd.kept = None
+            self.parameters |= sgd.arrays()
         return log
 
     def _pair_scores(self, user_rows: Rows, item_rows: Rows) -> Floats:
@@ -194,7 +200,9 @@ def _random_factors(train: Interactions, settings: Any, seed: int) -> tuple[Floa
     deviation = np.float32(settings.initial_deviation / np.sqrt(settings.factors))
     users = generator.standard_normal((train.n_users, settings.factors), np.float32)
     items = generator.standard_normal((train.n_items, settings.factors), np.float32)
-    return users * deviation, items * deviation
+    users *= deviation
+    items *= deviation
+    return users, items
 
 
 class _FactorTraining:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -10,6 +9,7 @@ from math import isfinite
 from typing import Any, Literal, Protocol
 
 from penchant.errors import InputError, SettingError
+from penchant.machine import count_threads
 
 Ending = Literal["finished", "stopped early", "interrupted"]
 
@@ -130,20 +130,12 @@ class FitOptions:
             raise SettingError(f"device is {self.device!r}.", remedy="Give auto, cpu or cuda.")
         if self.patience is not None and self.patience < 1:
             raise SettingError(f"patience is {self.patience}.", remedy="Give 1 epoch or more.")
-        if self.threads is not None and self.threads < 1:
-            raise SettingError(f"threads is {self.threads}.", remedy="Give 1 thread or more.")
+        count_threads(self.threads)
 
     @property
     def n_threads(self) -> int:
         """How many threads to use."""
-        return self.threads or available_cores()
-
-
-def available_cores() -> int:
-    """Cores that this process may use; fewer than the machine has when it is confined to some."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        return count_threads(self.threads)
 
 
 class NothingLearnt(KeyboardInterrupt):

@@ -19,9 +19,11 @@ from penchant.errors import ArtifactError
 from penchant.models.base import Explanation, Floats, Model, Rows, Shapes, Validation
 from penchant.models.fitting import FitLog, FitOptions, run_epochs
 from penchant.models.folding import Array, Prior, most_probable
+from penchant.models.mlp_training import MlpTrainer
 from penchant.models.ranges import Squash
 from penchant.models.schedule import ScheduleName
 from penchant.models.settings import RatingRange, Settings, setting
+from penchant.models.workers import Workers
 
 if TYPE_CHECKING:
     import torch
@@ -73,9 +75,8 @@ class Mlp(Model):
         self._hidden_of_items: Floats | None = None
 
     def _fit(self, split: Split, options: FitOptions) -> FitLog:
-        from penchant.models.torch_training import MlpTrainer
-
-        with MlpTrainer(self.settings, split, options) as trainer:
+        with Workers(options.n_threads) as workers:
+            trainer = MlpTrainer(self.settings, split, options, workers)
             log = run_epochs(_NetworkTraining(self, trainer, split), self.name, options)
             self._adopt(trainer)
         self.parameters |= Prior.of(self._parameter("user_embeddings"), log.epochs[log.kept_epoch].train_loss).pack()
@@ -274,6 +275,11 @@ class Own(Model):
             self._adopt(trainer)
         self.parameters["noise"] = np.array([log.epochs[log.kept_epoch].train_loss])
         return log
+
+    def check_device(self, device: str) -> None:
+        from penchant.models.torch_training import find_device
+
+        find_device(device)
 
     def _adopt(self, trainer: Any) -> None:
         self.parameters |= trainer.arrays()

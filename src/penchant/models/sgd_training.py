@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
@@ -15,6 +14,7 @@ from penchant.data.interactions import Interactions
 from penchant.models.fitting import FitOptions
 from penchant.models.ranges import Squash
 from penchant.models.schedule import SCHEDULES
+from penchant.models.workers import Workers
 from penchant.seeds import numpy_generator
 
 Floats = NDArray[np.float32]
@@ -130,33 +130,6 @@ def count_blocks(n_users: int, n_items: int, width: int) -> int:
     while blocks > min(n_users, n_items):
         blocks //= 2
     return max(blocks, 1)
-
-
-class Workers:
-    """Threads that share out tiles; a context, and its threads end with it. The caller's thread is one of them."""
-
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
-        self._others = ThreadPoolExecutor(threads - 1) if threads > 1 else None
-
-    def share(self, tiles: NDArray[np.int64], work: Callable[[NDArray[np.int64]], None]) -> None:
-        """Give each thread its tiles, and wait for all."""
-        others = []
-        if self._others is not None:
-            others = [self._others.submit(work, self._part(tiles, thread)) for thread in range(1, self.threads)]
-        work(self._part(tiles, 0))
-        for other in others:
-            other.result()
-
-    def _part(self, tiles: NDArray[np.int64], thread: int) -> NDArray[np.int64]:
-        return np.ascontiguousarray(tiles[thread :: self.threads])
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._others is not None:
-            self._others.shutdown()
 
 
 class SgdTraining:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from penchant.data.split import Split
 from penchant.errors import InputError, MissingExtraError, SettingError
 from penchant.models.fitting import FitOptions
-from penchant.models.ranges import Squash
 from penchant.models.schedule import SCHEDULES, one_cycle_momentum
 from penchant.models.settings import Settings
 from penchant.seeds import integer_seed, numpy_generator
@@ -27,7 +26,6 @@ except ImportError as error:
 Progressed = Callable[[float], None]
 Arrays = dict[str, NDArray[Any]]
 
-FIRST_SQUARE = 1.0  # where the embeddings' Adagrad accumulators start
 MODULE_PREFIX = "module/"
 
 
@@ -138,125 +136,6 @@ class Adam:
         parameter.addcdiv_(mean, length, value=-rate / (1 - self.mean_start))
 
 
-class MlpTrainer(_Trainer):
-    """Trains the arrays of an `mlp`: Adam with decoupled decay for the layers, lazy Adagrad for the embeddings.
-
-    Only the rows of embeddings that a batch names are read or written. A dense optimiser over all rows spends
-    nearly all of its time on rows that have no gradient.
-    """
-
-    def _start(self) -> None:
-        generator = numpy_generator(self.seed, "initial embeddings")
-        n_users, n_items = int(self.user_rows.max()) + 1, int(self.item_rows.max()) + 1
-        self.users = self._embedding(n_users, generator)
-        self.items = self._embedding(n_items, generator)
-        self.user_squares = torch.full((n_users,), FIRST_SQUARE, device=self.device)
-        self.item_squares = torch.full((n_items,), FIRST_SQUARE, device=self.device)
-        scale = float(self.ratings.min()), float(self.ratings.max())
-        self.squash = Squash.of(self.settings.rating_range, scale)
-        self.network = self._layers(float(self.ratings.double().mean())).to(self.device)
-        self.optimiser = Adam(self.network.parameters(), self.settings.weight_decay)
-
-    def _embedding(self, n: int, generator: np.random.Generator) -> torch.Tensor:
-        start = generator.standard_normal((n, embedding_size(n)), np.float32) * self.settings.initial_deviation
-        return torch.from_numpy(start.astype(np.float32)).to(self.device)
-
-    def _layers(self, mean: float) -> torch.nn.Sequential:
-        settings, nn = self.settings, torch.nn
-        width = self.users.shape[1] + self.items.shape[1]
-        noise = numpy_generator(self.seed, "dropout")
-        layers: list[torch.nn.Module] = [Dropout(settings.embedding_dropout, noise)]
-        for wider in settings.layers:
-            layers += [nn.Linear(width, wider), nn.ReLU()]
-            if settings.batch_normalisation:
-                layers.append(nn.BatchNorm1d(wider))
-            layers.append(Dropout(settings.dropout, noise))
-            width = wider
-        last = nn.Linear(width, 1)
-        torch.nn.init.constant_(last.bias, self.squash.inverse(mean))
-        return nn.Sequential(*layers, last)
-
-    def _step(self, users: torch.Tensor, items: torch.Tensor, ratings: torch.Tensor, scale: float) -> torch.Tensor:
-        self.network.train()
-        x = torch.cat((self.users[users], self.items[items]), dim=1).requires_grad_()  # (batch, du + di)
-        errors = self._squeeze(self.network(x)[:, 0]) - ratings
-        squared = (errors * errors).sum()
-        (squared / len(ratings)).backward()
-        self.optimiser.step(self.settings.learning_rate * scale)
-        assert x.grad is not None
-        gradients = x.grad * len(ratings)  # of one example each: Adagrad's accumulators are per occurrence
-        rate, size = self.settings.embedding_rate * scale, self.users.shape[1]
-        self._move(self.users, self.user_squares, users, gradients[:, :size], rate)
-        self._move(self.items, self.item_squares, items, gradients[:, size:], rate)
-        return squared.detach()
-
-    def _move(
-        self, table: torch.Tensor, squares: torch.Tensor, rows: torch.Tensor, gradients: torch.Tensor, rate: float
-    ) -> None:
-        """A step of Adagrad, one accumulator a row, for the rows of a batch; rows may repeat."""
-        squares.index_add_(0, rows, gradients.square().mean(dim=1))
-        steps = rate / squares[rows].sqrt()
-        change = gradients * steps[:, None] + table[rows] * (rate * self.settings.embedding_decay)
-        table.index_add_(0, rows, change, alpha=-1)
-
-    def _squeeze(self, z: torch.Tensor) -> torch.Tensor:
-        if self.squash.is_none:
-            return z
-        low, high = float(self.squash.low), float(self.squash.high)
-        return low + (high - low) * torch.sigmoid(z)
-
-    def arrays(self) -> Arrays:
-        """The embeddings and layers as NumPy arrays, batch normalisation folded into the layer after it."""
-        arrays: Arrays = {
-            "user_embeddings": self.users.cpu().numpy().copy(),
-            "item_embeddings": self.items.cpu().numpy().copy(),
-            "rating_range": self.squash.pack(),
-        }
-        number, scale, shift = 0, None, None
-        for layer in self.network:
-            if isinstance(layer, torch.nn.BatchNorm1d):
-                scale = (layer.weight / (layer.running_var + layer.eps).sqrt()).detach()
-                shift = (layer.bias - layer.running_mean * scale).detach()
-            if isinstance(layer, torch.nn.Linear):
-                weight, bias = layer.weight.detach(), layer.bias.detach()
-                if scale is not None:
-                    weight, bias = weight * scale, bias + weight @ shift
-                arrays[f"layer/{number}/weight"] = weight.cpu().numpy().copy()
-                arrays[f"layer/{number}/bias"] = bias.cpu().numpy().copy()
-                number, scale, shift = number + 1, None, None
-        return arrays
-
-    def state(self) -> Any:
-        """A copy of what is trained."""
-        return self.users.clone(), self.items.clone(), copy.deepcopy(self.network.state_dict())
-
-    def load(self, state: Any) -> None:
-        """Take back a copy."""
-        self.users, self.items = state[0].clone(), state[1].clone()
-        self.network.load_state_dict(state[2])
-
-
-class Dropout(torch.nn.Module):  # type: ignore[misc]
-    """Leaves out each number with a probability (in steps of 1/256) and scales the others up.
-
-    One random byte a number: torch's own dropout draws a float for each and was measured to take a third of
-    the whole training.
-    """
-
-    def __init__(self, probability: float, generator: np.random.Generator) -> None:
-        super().__init__()
-        self.left_out = round(256 * probability)
-        self.generator = generator
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The same shape as x."""
-        if not self.training or not self.left_out:
-            return x
-        noise = torch.frombuffer(bytearray(self.generator.bytes(x.numel())), dtype=torch.uint8)
-        kept = (noise >= self.left_out).to(x.dtype).mul_(256 / (256 - self.left_out))
-        return x * kept.reshape(x.shape).to(x.device)
-
-
 class OwnTrainer(_Trainer):
     """Trains a module of the user's own with AdamW on the mean squared error."""
 
@@ -287,11 +166,6 @@ class OwnTrainer(_Trainer):
     def load(self, state: Any) -> None:
         """Take back a copy."""
         self.module.load_state_dict(state)
-
-
-def embedding_size(n: int) -> int:
-    """Numbers in the embedding of one of n things: min(600, 1.6 n**0.56) (fastai's rule, found by trial)."""
-    return min(600, round(1.6 * n**0.56))
 
 
 def build_module(source: Any, n_users: int, n_items: int, settings: Mapping[str, Any], seed: int) -> torch.nn.Module:

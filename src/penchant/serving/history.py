@@ -51,11 +51,12 @@ class History:
         known = (split.valid_user_rows >= 0) & (split.valid_item_rows >= 0)
         valid_ratings = split.valid.ratings[known] if split.valid is not None else np.empty(0, np.float32)
         users = np.concatenate((split.train.user_rows, split.valid_user_rows[known]))
-        order = np.argsort(users, kind="stable")
         starts = np.concatenate(([0], np.cumsum(np.bincount(users, minlength=split.train.n_users))))
+        order = np.argsort(users, kind="stable")
+        del users  # 4 bytes a rating, while 20 more are needed
         return cls(
             starts.astype(np.int64),
             np.concatenate((split.train.item_rows, split.valid_item_rows[known]))[order],
             np.concatenate((split.train.ratings, valid_ratings))[order],
-            (np.arange(len(users)) < len(split.train))[order],
+            order < len(split.train),
         )

@@ -28,15 +28,17 @@ from penchant.errors import (
 )
 from penchant.evaluate import DEFAULT_METRICS, Report, evaluate_ratings
 from penchant.explain import Ranked, extreme_items, nearest_names, similar_items
+from penchant.machine import count_threads
 from penchant.models import Explanation, Model, model_class
 from penchant.models.fitting import FitLog
 from penchant.ranking import best_columns
 from penchant.serving.answers import Named, Recommendation
 from penchant.serving.history import History
+from penchant.threads import in_order, one_blas_thread
 
 USERS_A_TIME = 256
-SCORES_A_TIME = 4_000_000  # 16 MB: how many scores are in memory at once
-ENTRIES_A_TIME = 500_000  # recommendations in memory at once
+SCORES_A_TIME = 4_000_000  # 16 MB: how many scores a thread has in memory at once
+ENTRIES_A_TIME = 500_000  # recommendations that a thread has in memory at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +76,7 @@ class Recommender:
 
     # --- recommending -------------------------------------------------------------------------------
 
+    @one_blas_thread()
     def recommend(
         self,
         user: Id | None = None,
@@ -109,19 +112,22 @@ class Recommender:
         return self._recommendations(best[0], scores[0])
 
     def recommend_many(
-        self, users: Iterable[Id], k: int = 10, *, include_seen: bool = False
+        self, users: Iterable[Id], k: int = 10, *, include_seen: bool = False, threads: int | None = None
     ) -> Iterator[tuple[Id, list[Recommendation]]]:
         """The k best items for many users, computed in blocks so that memory stays bounded.
+
+        Args:
+            threads: how many may work; the lists are the same for any number. None for every core.
 
         Raises:
             UnknownIdError: a user is unknown; before anything is computed.
         """
         _check_k(k)
         ids = list(users)
-        return self._recommend_rows(ids, self.users.rows(ids), k, include_seen)
+        return self._recommend_rows(ids, self.users.rows(ids), k, include_seen, count_threads(threads))
 
     def recommend_tables(
-        self, users: Iterable[Id], k: int = 10, *, include_seen: bool = False
+        self, users: Iterable[Id], k: int = 10, *, include_seen: bool = False, threads: int | None = None
     ) -> Iterator[tuple[int, pl.DataFrame]]:
         """The same lists as tables, block by block, each with how many users it is of.
 
@@ -132,35 +138,42 @@ class Recommender:
             UnknownIdError: a user is unknown; before anything is computed.
         """
         _check_k(k)
-        return self._tables(self.users.rows(users), k, include_seen)
+        return self._tables(self.users.rows(users), k, include_seen, count_threads(threads))
 
     def _recommend_rows(
-        self, ids: list[Id], rows: NDArray[np.int32], k: int, include_seen: bool
+        self, ids: list[Id], rows: NDArray[np.int32], k: int, include_seen: bool, threads: int
     ) -> Iterator[tuple[Id, list[Recommendation]]]:
-        lists = (
-            self._recommendations(best, scores)
-            for _, bests, block in self._blocks(rows, k, include_seen)
-            for best, scores in zip(bests, block, strict=True)
-        )
-        yield from zip(ids, lists, strict=True)
+        def lists_of(part: NDArray[np.int32]) -> list[list[Recommendation]]:
+            return [self._recommendations(*of_one) for of_one in zip(*self._ranked(part, k, include_seen), strict=True)]
 
-    def _tables(self, rows: NDArray[np.int32], k: int, include_seen: bool) -> Iterator[tuple[int, pl.DataFrame]]:
-        for part, best, scores in self._blocks(rows, k, include_seen):
+        blocks = in_order(lists_of, self._parts(rows, k), threads)
+        yield from zip(ids, (items for block in blocks for items in block), strict=True)
+
+    def _tables(
+        self, rows: NDArray[np.int32], k: int, include_seen: bool, threads: int
+    ) -> Iterator[tuple[int, pl.DataFrame]]:
+        def table_of(part: NDArray[np.int32]) -> tuple[int, pl.DataFrame]:
+            best, scores = self._ranked(part, k, include_seen)
             places = np.nonzero(best >= 0)
             taken = scores[places[0], best[places]]
             columns = part[places[0]], places[1] + 1, best[places], self.model.clip(taken), taken
-            yield len(part), lists_table(self.users, self.items, self.item_names, *columns)
+            return len(part), lists_table(self.users, self.items, self.item_names, *columns)
 
-    def _blocks(
-        self, rows: NDArray[np.int32], k: int, include_seen: bool
-    ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float32]]]:
-        """User rows, their best items and all their scores, for so many users at a time that memory is bounded."""
+        return in_order(table_of, self._parts(rows, k), threads)
+
+    def _parts(self, rows: NDArray[np.int32], k: int) -> Iterator[NDArray[np.int32]]:
+        """So many users at a time that memory is bounded, and whatever the number of threads, the same ones."""
         n_items = len(self.items)
         at_once = max(1, min(USERS_A_TIME, SCORES_A_TIME // n_items, ENTRIES_A_TIME // min(k, n_items)))
-        for start in range(0, len(rows), at_once):
-            part = rows[start : start + at_once]
-            seen = [_NOTHING if include_seen else self.history.item_rows[self.history.of(row)] for row in part]
-            yield part, *self._rank(self.model.user_vectors(part), seen, k)
+        return (rows[start : start + at_once] for start in range(0, len(rows), at_once))
+
+    @one_blas_thread()
+    def _ranked(
+        self, part: NDArray[np.int32], k: int, include_seen: bool
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """The best items of some users, and all their scores, as `_rank` gives them."""
+        seen = [_NOTHING if include_seen else self.history.item_rows[self.history.of(row)] for row in part]
+        return self._rank(self.model.user_vectors(part), seen, k)
 
     def _rank(
         self, vectors: NDArray[np.float32], seen: Sequence[NDArray[np.int32]], k: int
@@ -225,6 +238,7 @@ class Recommender:
             seed=seed,
         )
 
+    @one_blas_thread()
     def explain(self, user: Id, item: Id) -> Explanation:
         """Why a pair has its score: causes that sum to it."""
         vector = self.model.user_vectors(np.array([self.users.row(user)], np.int32))[0]
@@ -232,12 +246,14 @@ class Recommender:
 
     # --- looking at items ---------------------------------------------------------------------------
 
+    @one_blas_thread()
     def extremes(self, k: int = 5) -> tuple[list[Named], list[Named]]:
         """The k items liked best and the k liked least by bias, apart from who rated them."""
         _check_k(k)
         best, worst = extreme_items(self.model, k)
         return self._named(best), self._named(worst)
 
+    @one_blas_thread()
     def similar(self, item: Id | str, k: int = 10, *, min_ratings: int | None = None) -> list[Named]:
         """The items whose factors point the same way (cosine) as those of one item, given by id or name.
 
