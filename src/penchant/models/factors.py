@@ -70,8 +70,8 @@ class _Factorisation(Model):
     def _fit(self, split: Split, options: FitOptions) -> FitLog:
         log = self._train(split, options)  # the tiles and tables of training are gone when it is done
         noise = log.epochs[log.kept_epoch].train_loss
-        everyone = np.arange(split.train.n_users, dtype=np.int32)
-        self.parameters |= Prior.of(self.user_vectors(everyone), noise).pack()
+        biases, factors = self._parameter("user_biases"), self._parameter("user_factors")
+        self.parameters |= Prior.of(np.concatenate((biases[:, None], factors), axis=1), noise).pack()
         return log
 
     def _train(self, split: Split, options: FitOptions) -> FitLog:

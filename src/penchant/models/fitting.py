@@ -116,6 +116,8 @@ class FitOptions:
             run all epochs.
         keep_best: run all epochs, but keep the weights of the best by validation loss.
         listener: who watches.
+        memory: the most that this process may hold, in bytes; a fit that would take more is refused before it starts.
+            None for what the machine has.
     """
 
     seed: int = 0
@@ -124,6 +126,7 @@ class FitOptions:
     keep_best: bool = False
     listener: Listener = Silent()
     threads: int | None = None
+    memory: int | None = None
 
     def __post_init__(self) -> None:
         if self.device not in ("auto", "cpu", "cuda"):

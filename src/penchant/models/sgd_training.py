@@ -143,7 +143,7 @@ class SgdTraining:
         self.k = _up(self.factors, 8)
         self.workers = workers
         self.generator = numpy_generator(options.seed, "order of ratings")
-        width = _up(self.k + 2, ROW_UNIT)
+        width = row_width(self.factors)
         blocks = count_blocks(train.n_users, train.n_items, width)
         self.tiles = Tiles.of(train, blocks, self.generator, workers)
         self.users = self._table(start.user_factors, self.tiles.users, width, start.first_square)
@@ -237,6 +237,11 @@ class SgdTraining:
         """Take back a copy."""
         np.copyto(self.users, state[0])
         np.copyto(self.items, state[1])
+
+
+def row_width(factors: int) -> int:
+    """Floats in a row of a table: factors, filled up for the kernel, a bias and an accumulator, in whole cache lines."""
+    return _up(_up(factors, 8) + 2, ROW_UNIT)
 
 
 def _up(number: int, unit: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any, Self
@@ -117,12 +118,12 @@ class Adam:
         self.mean_start = self.square_start = 1.0
 
     def step(self, rate: float) -> None:
-        """Move every parameter that has a gradient, and forget the gradient."""
+        """Move every parameter that has a dense gradient, and forget the gradient."""
         self.mean_start *= self.momentum
         self.square_start *= self.square_momentum
         with torch.no_grad():
             for parameter, mean, square in zip(self.parameters, self.means, self.squares, strict=True):
-                if parameter.grad is not None:
+                if parameter.grad is not None and not parameter.grad.is_sparse:
                     self._move(parameter, parameter.grad, mean, square, rate)
                     parameter.grad = None
 
@@ -136,6 +137,108 @@ class Adam:
         parameter.addcdiv_(mean, length, value=-rate / (1 - self.mean_start))
 
 
+class LazyAdam:
+    """What `Adam` does to a table of embeddings, at the cost of the rows that batches name.
+
+    Without a gradient a row's weights shrink, its mean and square fade, and the mean still moves it. All that is known
+    beforehand up to the row's own numbers, and is made up for when the row is next looked up: a forward hook sees to
+    that. With an epsilon of 0 the result is Adam's own; its epsilon is small beside the square roots.
+
+    A table whose gradient comes dense, since the module uses its weights otherwise too, is handed back to Adam.
+    """
+
+    steps_at_most = 256  # before all rows are made up for: products of so many momenta are far from underflow
+
+    def __init__(self, embedding: torch.nn.Embedding, adam: Adam) -> None:
+        self.weight = embedding.weight
+        self.adam = adam
+        at = next(number for number, one in enumerate(adam.parameters) if one is self.weight)
+        self.mean, self.square = adam.means[at], adam.squares[at]
+        self.reached = torch.zeros(len(self.weight), dtype=torch.int64, device=self.weight.device)
+        self._begin()
+        self._hook = embedding.register_forward_pre_hook(lambda _, given: self.catch_up(given[0]))
+        self.embedding = embedding
+        embedding.sparse = True
+
+    @staticmethod
+    def suits(module: torch.nn.Module, batch_size: int) -> bool:
+        """Whether a part of a module is a plain embedding of far more rows than a batch names."""
+        return (
+            type(module) is torch.nn.Embedding
+            and module.num_embeddings > 4 * batch_size
+            and module.max_norm is None
+            and not (module.sparse or module.scale_grad_by_freq)
+            and module.weight.requires_grad
+        )
+
+    def close(self) -> None:
+        """Leave the module as it was found."""
+        self.flush()
+        self._hook.remove()
+        self.embedding.sparse = False
+
+    def _begin(self) -> None:
+        # After each step since: products of momenta, of square momenta, of what decay leaves; and how far a mean of 1
+        # over a square of 1 has gone.
+        self.past: list[tuple[float, float, float, float]] = [(1.0, 1.0, 1.0, 0.0)]
+        self.reached.zero_()
+
+    def catch_up(self, rows: torch.Tensor) -> None:
+        """Bring some rows to where Adam would have them now."""
+        if len(self.past) > 1:
+            with torch.no_grad():
+                self._bring(torch.unique(rows))
+
+    def flush(self) -> None:
+        """Bring all rows there."""
+        if len(self.past) > 1:
+            with torch.no_grad():
+                self._bring(torch.arange(len(self.weight), device=self.weight.device))
+            self._begin()
+
+    def _bring(self, rows: torch.Tensor) -> None:
+        past = torch.tensor(self.past, dtype=torch.float64, device=self.weight.device)
+        before, now = past[self.reached[rows]], past[-1]
+        means, squares, kept = (now[:3] / before[:, :3]).to(self.weight.dtype).T.unsqueeze(2)
+        # (rows, 1): how far a mean of 1 over a square of 1 has gone since, in today's weights
+        way = (now[3] - before[:, 3]) * now[2] * before[:, 1].sqrt() / before[:, 0]
+        mean, square = self.mean[rows], self.square[rows]
+        drift = mean / (square.sqrt() + self.adam.epsilon) * way.to(self.weight.dtype)[:, None]
+        self.weight[rows] = self.weight[rows] * kept - drift
+        self.mean[rows], self.square[rows] = mean * means, square * squares
+        self.reached[rows] = len(self.past) - 1
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether the gradient came dense."""
+        return self.weight.grad is not None and not self.weight.grad.is_sparse
+
+    def step(self, rate: float) -> None:
+        """A step by the gradient, which is forgotten; Adam has made its own by now."""
+        adam, gradient = self.adam, self.weight.grad
+        means, squares, kept, way = self.past[-1]
+        means, squares = means * adam.momentum, squares * adam.square_momentum
+        kept *= 1 - rate * adam.weight_decay
+        length = rate * (1 - adam.square_start) ** 0.5 / (1 - adam.mean_start)
+        self.past.append((means, squares, kept, way + length * means / squares**0.5 / kept))
+        if gradient is not None:
+            self._move(gradient.coalesce(), rate, length)
+            self.weight.grad = None
+        if len(self.past) > self.steps_at_most:
+            self.flush()
+
+    def _move(self, gradient: torch.Tensor, rate: float, length: float) -> None:
+        rows, values, adam = gradient.indices()[0], gradient.values(), self.adam
+        with torch.no_grad():
+            mean = torch.lerp(self.mean[rows], values, 1 - adam.momentum)
+            square = adam.square_momentum * self.square[rows] + (1 - adam.square_momentum) * values * values
+            epsilon = adam.epsilon * (1 - adam.square_start) ** 0.5
+            kept = self.weight[rows] * (1 - rate * adam.weight_decay)
+            self.weight[rows] = kept - length * mean / (square.sqrt() + epsilon)
+            self.mean[rows], self.square[rows] = mean, square
+            self.reached[rows] = len(self.past) - 1
+
+
 class OwnTrainer(_Trainer):
     """Trains a module of the user's own with AdamW on the mean squared error."""
 
@@ -146,13 +249,36 @@ class OwnTrainer(_Trainer):
     def _start(self) -> None:
         self.module.to(self.device)
         self.optimiser = Adam(self.module.parameters(), self.settings.weight_decay)
+        found = [part for part in self.module.modules() if LazyAdam.suits(part, self.settings.batch_size)]
+        shared = Counter(id(part.weight) for part in found)
+        self.tables = [LazyAdam(part, self.optimiser) for part in found if shared[id(part.weight)] == 1]
+        self._stack.callback(self._close_tables)
+
+    def _close_tables(self) -> None:
+        for table in self.tables:
+            table.close()
+
+    def run_epoch(self, epoch: int, progressed: Progressed) -> float:
+        loss = super().run_epoch(epoch, progressed)
+        for table in self.tables:
+            table.flush()
+        return loss
+
+    def _move(self, rate: float) -> None:
+        """A step of everything: of the tables by the rows that have gradients, of the rest as it is."""
+        for table in [table for table in self.tables if table.is_dense]:
+            table.close()
+            self.tables.remove(table)
+        self.optimiser.step(rate)
+        for table in self.tables:
+            table.step(rate)
 
     def _step(self, users: torch.Tensor, items: torch.Tensor, ratings: torch.Tensor, scale: float) -> torch.Tensor:
         self.module.train()
         errors = call_module(self.module, users, items) - ratings
         squared = (errors * errors).sum()
         (squared / len(ratings)).backward()
-        self.optimiser.step(self.settings.learning_rate * scale)
+        self._move(self.settings.learning_rate * scale)
         return squared.detach()
 
     def arrays(self) -> Arrays:
