@@ -116,6 +116,7 @@ def trained(module: Any, *, lazy: bool, monkeypatch: pytest.MonkeyPatch) -> tupl
     if not lazy:
         monkeypatch.setattr(LazyAdam, "suits", staticmethod(lambda *_: False))
     monkeypatch.setattr(LazyAdam, "steps_at_most", 25)
+    monkeypatch.setattr(LazyAdam, "rows_for_each", 4)
     split = split_random(planted(60, 50, 400, seed=4), 0.2, seed=0)
     settings = OwnSettings(batch_size=8, learning_rate=0.02, weight_decay=0.1)
     with OwnTrainer(module, settings, split, FitOptions(seed=1)) as trainer:
@@ -154,12 +155,12 @@ def test_a_module_is_left_as_it_was_found(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize(
     ("module", "suits"),
     [
-        (torch.nn.Embedding(100, 3), True),
-        (torch.nn.Embedding(100, 3, padding_idx=0), True),
-        (torch.nn.Embedding(32, 3), False),  # a batch may name them all
-        (torch.nn.Embedding(100, 3, max_norm=1.0), False),
-        (torch.nn.Embedding(100, 3, scale_grad_by_freq=True), False),
-        (torch.nn.Embedding(100, 3).requires_grad_(False), False),
+        (torch.nn.Embedding(1000, 3), True),
+        (torch.nn.Embedding(1000, 3, padding_idx=0), True),
+        (torch.nn.Embedding(512, 3), False),
+        (torch.nn.Embedding(1000, 3, max_norm=1.0), False),
+        (torch.nn.Embedding(1000, 3, scale_grad_by_freq=True), False),
+        (torch.nn.Embedding(1000, 3).requires_grad_(False), False),
         (torch.nn.Linear(100, 3), False),
     ],
 )

@@ -15,6 +15,7 @@ from penchant.data.split import Split
 from penchant.machine import check_memory
 from penchant.models.base import Model
 from penchant.models.mlp_training import embedding_size
+from penchant.models.networks import PAIRS_A_TIME
 from penchant.models.sgd_training import row_width
 
 Parts = dict[str, int]
@@ -25,17 +26,18 @@ LIBRARIES = {"numba": 130_000_000, "torch": 270_000_000}
 
 # Bytes a rating, counted in the code that is named and compared with what processes took.
 TILES = 3 * FLOAT  # sgd_training.Tiles: user, item, rating
-VALIDATION = 40  # base.Validation and its loss, split's rows: of a validation rating
+VALIDATION = 20  # base.Validation and its loss, split's rows: of a validation rating
 COUNTING = 8  # np.bincount makes int64 of int32
-PREDICTING = 15  # Model.pair_scores of all training ratings (bias): scores, which are known
+PREDICTING = 13  # Model.pair_scores of all training ratings (bias): scores, which are known
 MLP_EPOCH = 8 + 3 * FLOAT  # mlp_training: an order, and the ratings in it
 TORCH_EPOCH = 44  # torch_training: rows as int64, and an order with the ratings in it
-HISTORY = 20  # History.of_split: an order by user, and what is put into it
+HISTORY = 23  # History.of_split: an order by user, and what is put into it
 HISTORY_KEPT = 9
 EVALUATION = 60  # evaluate_ratings: of a validation rating
 ROWS = 60  # of a user or item: biases, counts, blocks and places
 
-MLP_COPIES = 4  # embeddings: those trained, those validated, the best, and one in the making
+MLP_COPIES = 3  # embeddings: those trained, those validated, the best
+MLP_SUMS = 4  # of a block of pairs: the first layer's sums, those of the items, rectified, and one in the making
 OWN_COPIES = 8  # weights, gradients, two moments and their passing products, those validated, the best
 
 
@@ -126,13 +128,13 @@ def _embeddings(sizes: Sizes) -> int:
 
 
 def _mlp(model: Model, sizes: Sizes) -> Parts:
-    """Either an epoch's order of ratings, or one more copy of the embeddings when it is over."""
-    one = _embeddings(sizes)
-    hidden = FLOAT * model.settings.layers[0] * sizes.items
+    """In an epoch its order of ratings, then a block of validation pairs, then one more copy of the embeddings."""
+    one, widest = _embeddings(sizes), max(model.settings.layers)
+    pairs = min(sizes.valid, PAIRS_A_TIME) * FLOAT * (embedding_size(sizes.users) + MLP_SUMS * widest)
     return {
-        "the embeddings of users and items, and copies": (MLP_COPIES - 1) * one,
-        "the ratings": max(MLP_EPOCH * sizes.train, one),
-        "the hidden layer of items": 2 * hidden,
+        "the embeddings of users and items, and copies": MLP_COPIES * one,
+        "the ratings in an epoch, and their validation": max(MLP_EPOCH * sizes.train, pairs, one),
+        "the hidden layer of items": 2 * FLOAT * model.settings.layers[0] * sizes.items,
     }
 
 
