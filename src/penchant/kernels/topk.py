@@ -6,6 +6,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+AT_A_TIME = 64  # scores
+
 
 @njit(cache=True, nogil=True)
 def topk(
@@ -28,19 +30,35 @@ def topk(
             masked[column] = True
         size = 0
         heap = best[row]
-        for column in range(columns):
-            score = scores[row, column]
-            if masked[column] or np.isnan(score):
+        for start in range(0, columns, AT_A_TIME):
+            end = min(start + AT_A_TIME, columns)
+            # Once the heap is full nearly all scores lose, and one comparison of vectors tells it of many.
+            if size == k and not _any_above(scores[row], start, end, values):
                 continue
-            if size < k:
-                _sift_up(values, heap, size, score, column)
-                size += 1
-            elif k and score > values[0]:  # an equal score further right loses
-                _sift_down(values, heap, size, score, column)
+            for column in range(start, end):
+                score = scores[row, column]
+                if masked[column] or np.isnan(score):
+                    continue
+                if size < k:
+                    _sift_up(values, heap, size, score, column)
+                    size += 1
+                elif k and score > values[0]:  # an equal score further right loses
+                    _sift_down(values, heap, size, score, column)
         _sort_heap(values, heap, size)
         for column in mine:
             masked[column] = False
     return best
+
+
+@njit(cache=True, inline="always")
+def _any_above(of_row: NDArray[np.float32], start: int, end: int, values: NDArray[np.float32]) -> bool:
+    """Whether a score beats the worst of a full heap; a heap of none takes none."""
+    if not len(values):
+        return False
+    worst, found = values[0], np.int32(0)
+    for column in range(start, end):
+        found += np.int32(of_row[column] > worst)
+    return found > 0
 
 
 @njit(cache=True, inline="always")
