@@ -23,8 +23,9 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# All of them take hours. By name: make bench ARGS=kernels, ARGS="notebook speed", ARGS="speed --reuse".
 bench: install
-	$(BIN)/python benchmarks/fastai_notebook.py $(ARGS)
+	$(BIN)/python benchmarks/run.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) .venvs build dist

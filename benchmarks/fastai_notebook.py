@@ -24,7 +24,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from math import isclose
 from pathlib import Path
 from statistics import median
@@ -34,6 +33,7 @@ import environment
 import peer_venv
 import polars as pl
 import report
+from kept import Kept, digest
 from processes import WORKERS, WorkerError, run_worker
 from rich.console import Console
 
@@ -134,36 +134,10 @@ def describe_data(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
 # --- fastai's side ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Kept:
-    """Results of workers on disk; anything that could change them is in the folder's name."""
-
-    folder: Path
-
-    @classmethod
-    def of(cls, data: Path, epochs: int) -> Kept:
-        """Where results for these data, epochs and workers are."""
-        digest = hashlib.sha256(f"{epochs}".encode())
-        sources = sorted(path for path in WORKERS.glob("*.py") if path.name != "penchant_worker.py")
-        for path in (data / "ratings.csv", data / "movies.csv", *sources):
-            digest.update(path.read_bytes())
-        return cls(KEPT / digest.hexdigest()[:12])
-
-    def path(self, name: str) -> Path:
-        """The file of one result."""
-        return self.folder / f"{name}.json"
-
-    def load(self, name: str) -> Any:
-        """A result, or None."""
-        path = self.path(name)
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-
-    def save(self, name: str, result: Any) -> None:
-        """Keep a result, whole or not at all."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        written = self.path(name).with_suffix(".part")
-        written.write_text(json.dumps(result), encoding="utf-8")
-        written.replace(self.path(name))
+def kept_of(data: Path, epochs: int) -> Kept:
+    """Where results for these data, epochs and workers are."""
+    sources = sorted(path for path in WORKERS.glob("*.py") if path.name != "penchant_worker.py")
+    return Kept(KEPT / digest((f"{epochs}",), (data / "ratings.csv", data / "movies.csv", *sources)))
 
 
 class Peer:
@@ -172,7 +146,7 @@ class Peer:
     def __init__(self, given: argparse.Namespace, data: Path) -> None:
         self.given = given
         self.data = data
-        self.kept = Kept.of(data, given.epochs)
+        self.kept = kept_of(data, given.epochs)
         self._python: Path | None = given.peer_python
 
     @property

@@ -7,17 +7,16 @@ only the other side was run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import mean, median, stdev
+from statistics import median
 from typing import Any
 
 import environment
-from rich.table import Table as RichTable
+from result_tables import NOTHING, Table, cell, error, in_epochs, seconds, times
 
 Result = Mapping[str, Any]
 NOTEBOOK_EPOCHS = 5
-NOTHING = "–"
 
 
 @dataclass(frozen=True)
@@ -44,30 +43,6 @@ ROWS = (
     Row("mlp-100", "CollabNN / mlp 100", "mlp", {"layers": [100]}, {"layers": [100]}),
     Row("mlp-100-50", "collab_learner(use_nn) / mlp 100,50", "mlp", {"layers": [100, 50]}, {"layers": [100, 50]}),
 )
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of text; the first column is a name, the others are numbers."""
-
-    title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-
-    def markdown(self) -> str:
-        """As GitHub shows it, without its title."""
-        lines = [self.columns, ["---", *["---:"] * (len(self.columns) - 1)], *self.rows]
-        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-    def rich(self) -> RichTable:
-        """For the screen; headings break after a colon or comma."""
-        table = RichTable(title=self.title, title_justify="left", title_style="bold", box=None, padding=(0, 1))
-        for place, column in enumerate(self.columns):
-            heading = column.replace(": ", "\n").replace(", ", "\n")
-            table.add_column(heading, justify="right" if place else "left", no_wrap=True, vertical="bottom")
-        for row in self.rows:
-            table.add_row(*row)
-        return table
 
 
 # --- numbers of one seed ------------------------------------------------------------------------------
@@ -142,36 +117,6 @@ def _fastai_epochs(result: Result, key: str) -> list[dict[str, float]]:
 
 def _penchant(result: Result, key: str, which: str, of: Callable[[Any], float]) -> float | None:
     return of(result["penchant"]["models"][key][which]) if result["penchant"] else None
-
-
-# --- cells --------------------------------------------------------------------------------------------
-
-
-def error(value: float) -> str:
-    """A mean squared error."""
-    return f"{value:.4f}"
-
-
-def seconds(value: float) -> str:
-    """A time in seconds or milliseconds."""
-    if value < 0.1:
-        return f"{value * 1000:.1f} ms"
-    return f"{value:.2f} s" if value < 10 else f"{value:.1f} s"
-
-
-def times(value: float) -> str:
-    """A ratio of times."""
-    return f"{value:.0f}×" if value >= 10 else f"{value:.1f}×"
-
-
-def cell(values: Iterable[float | None], form: Callable[[float], str]) -> str:
-    """One value as it is; several as their mean ± their standard deviation."""
-    found = [value for value in values if value is not None]
-    if not found:
-        return NOTHING
-    if len(found) == 1:
-        return form(found[0])
-    return f"{form(mean(found))} ± {form(stdev(found))}"
 
 
 # --- tables -------------------------------------------------------------------------------------------
@@ -285,11 +230,6 @@ def in_threads(run: Result) -> str:
     if run["default_threads"]:
         return f"default threads ({run['threads']})"
     return f"{run['threads']} thread" if run["threads"] == 1 else f"{run['threads']} threads"
-
-
-def in_epochs(epochs: int) -> str:
-    """ "5 epochs"."""
-    return f"{epochs} epoch" if epochs == 1 else f"{epochs} epochs"
 
 
 # --- the whole ----------------------------------------------------------------------------------------
