@@ -281,7 +281,10 @@ def test_a_file_or_folder_of_others_is_never_replaced(said: Any, there: Path) ->
 
 def test_a_model_larger_than_the_memory_is_told(said: Any, there: Path) -> None:
     answer = said("fit ratings.csv --factors 100000000000000 -o saved", code=2)
-    assert "error: There is not enough memory." in answer.err
+    assert "error: Fitting mf would take about" in answer.err
+    assert "Use fewer --factors." in answer.err
+    forced = said("fit ratings.csv --factors 100000000000000 --memory 1000000000000000000TB -o saved", code=2)
+    assert "error: There is not enough memory." in forced.err
     assert written(there) == set()
 
 
@@ -727,6 +730,30 @@ def test_a_value_for_a_constructor_is_guessed(text: str, value: Any) -> None:
     found = options.parse_settings(given, ["own"])["name"]
     assert found == value
     assert type(found) is type(value)
+
+
+# --- threads and memory -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("threads", ["1", "2", "16"])
+def test_lists_are_the_same_for_any_number_of_threads(said: Any, there: Path, threads: str) -> None:
+    (there / "users.csv").write_text("user\n3\n7\n9\n", encoding="utf-8")
+    said(f"recommend mf --users users.csv -k 5 --threads {threads} -o lists.csv")
+    fitted = Recommender.load(there / "mf")
+    expected = fitted.lists_frame(fitted.recommend_many([3, 7, 9], 5))
+    assert pl.read_csv(there / "lists.csv")["item"].to_list() == expected["item"].to_list()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ("recommend mf --user 3 --threads 0", "--threads is 0"),
+        ("fit ratings.csv --memory much", "memory is 'much'"),
+        ("compare ratings.csv --memory 0GB", "memory is '0GB'"),
+    ],
+)
+def test_threads_and_memory_that_mean_nothing(said: Any, arguments: str, problem: str) -> None:
+    assert problem in said(arguments, code=2).err
 
 
 # --- published data ---------------------------------------------------------------------------------

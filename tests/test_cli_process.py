@@ -90,6 +90,54 @@ def test_warnings_of_libraries_are_for_programmers(there: Path) -> None:
     assert "for programmers" not in run.stderr
 
 
+def test_what_would_take_too_much_memory_is_refused_before_it_starts(there: Path) -> None:
+    """Before reading, and with a little more before fitting: of a large model that no machine has room for."""
+    run = penchant("fit", "ratings.csv", "--memory", "20MB", "-o", "saved", cwd=there, code=2)
+    assert run.stdout == ""
+    assert run.stderr.startswith("error: Reading ratings.csv would take about ")
+    assert "The limit (--memory) is 20 MB." in run.stderr
+    large = ["--factors", "10000000"]
+    for command, limit in ((["fit"], ["--memory", "5GB"]), (["compare", "--models", "bias,mf"], [])):
+        run = penchant(*command, "ratings.csv", *large, *limit, "-o", "saved", cwd=there, code=2)
+        assert "error: Fitting mf would take about" in run.stderr
+        assert "for the factors of users and items, and a copy of the best" in run.stderr
+        assert "Use fewer --factors." in run.stderr
+        assert "epoch" not in run.stdout
+    assert written(there) == set()
+
+
+def test_garbage_is_collected_seldom_in_a_command_and_only_there(there: Path) -> None:
+    program = """
+import gc, sys
+import penchant.__main__
+before = gc.get_threshold()
+import penchant.cli
+assert gc.get_threshold() == before
+sys.argv = ["penchant", "--version"]
+try:
+    penchant.__main__.main()
+except SystemExit as ending:
+    assert ending.code == 0
+assert gc.get_threshold() == (50_000, 20, 100), gc.get_threshold()
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=there, capture_output=True, text=True, check=True)
+
+
+def test_ctrl_c_while_importing_is_no_traceback(there: Path) -> None:
+    program = """
+import sys
+class CtrlC:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, CtrlC())
+from penchant.__main__ import main
+main()
+"""
+    run = subprocess.run([sys.executable, "-c", program], cwd=there, capture_output=True, text=True)
+    assert (run.returncode, run.stdout, run.stderr) == (130, "", "error: Interrupted.\n")
+
+
 # --- signals ----------------------------------------------------------------------------------------
 
 

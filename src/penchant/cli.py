@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import warnings
@@ -31,6 +32,9 @@ app.add_typer(data_app, name="data")
 
 def main() -> NoReturn:
     """The entry point of `penchant` and of `python -m penchant`."""
+    # Start-up makes a hundred thousand objects that live as long as the process. With Python's own thresholds they are
+    # gone through again and again for garbage: 0.1 of the 1.6 s of a small `penchant fit`.
+    gc.set_threshold(50_000, 20, 100)
     sys.exit(run(sys.argv[1:]))
 
 

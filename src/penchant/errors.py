@@ -9,6 +9,7 @@
     ├── ArtifactError                a saved model that is truncated, edited, foreign or of another version
     ├── DownloadError                a data set that could not be fetched or did not verify
     ├── NotFittedError               a model was asked before it was fitted
+    ├── NotEnoughMemoryError         what is about to be done would take more memory than there is, or is allowed
     └── MissingExtraError            an optional dependency is not installed
 
 Every message has three parts where they exist: the place, what is wrong with the value found there,
@@ -91,6 +92,10 @@ class DownloadError(PenchantError):
 
 class NotFittedError(PenchantError):
     """A model was asked before it was fitted."""
+
+
+class NotEnoughMemoryError(PenchantError):
+    """What is about to be done would take more memory than there is, or than it may take."""
 
 
 class MissingExtraError(PenchantError):

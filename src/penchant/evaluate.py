@@ -13,6 +13,7 @@ from penchant.errors import SettingError
 from penchant.metrics import METRICS
 from penchant.models.base import Floats
 from penchant.seeds import numpy_generator
+from penchant.threads import one_blas_thread
 
 RESAMPLES = 1000
 LEVEL = 0.95
@@ -46,6 +47,7 @@ class Report:
         }
 
 
+@one_blas_thread()
 def evaluate_ratings(
     predictions: Floats,
     ratings: Floats,

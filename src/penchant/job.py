@@ -12,11 +12,14 @@ import numpy as np
 from penchant import artifact
 from penchant.data.interactions import Interactions
 from penchant.data.read import read_ratings
+from penchant.data.sizes import check_reading
 from penchant.data.split import Split, split_file, split_last, split_none, split_random, split_time
 from penchant.data.write import check_folder
 from penchant.errors import SettingError
+from penchant.machine import parse_memory
 from penchant.models import Model, build, build_own, model_class
 from penchant.models.fitting import Epoch, FitLog, FitOptions, Listener, NothingLearnt, Silent
+from penchant.models.memory import check_fits
 from penchant.models.networks import Own
 from penchant.own_modules import blaming, load_class
 from penchant.serving.recommender import Recommender
@@ -66,6 +69,7 @@ def fit(
     patience: int | None = None,
     keep_best: bool = False,
     threads: int | None = None,
+    memory: int | str | None = None,
     listener: Listener | None = None,
     **settings: Any,
 ) -> Recommender:
@@ -80,14 +84,19 @@ def fit(
         patience: stop after this many epochs without a better validation loss and keep the best epoch.
         keep_best: run all epochs and keep the best.
         threads: how many may work; the result is the same for any number. None for every core.
+        memory: the most that this process may hold, "2GB" or bytes: what would take more is refused before it starts.
+            None for what the machine has.
         listener: is told about epochs.
         settings: of the model, by name.
 
     Raises:
         InputError: something given cannot be used; the message says what and how to mend it.
+        NotEnoughMemoryError: reading or fitting would take too much.
     """
-    parts = as_split(ratings, valid=valid, split=split, valid_fraction=valid_fraction, last_n=last_n, seed=seed)
-    options = FitOptions(seed, device, patience, keep_best, listener or Silent(), threads)
+    most = None if memory is None else parse_memory(memory)
+    how = {"valid": valid, "split": split, "valid_fraction": valid_fraction, "last_n": last_n, "seed": seed}
+    parts = as_split(ratings, memory=most, **how)
+    options = FitOptions(seed, device, patience, keep_best, listener or Silent(), threads, most)
     return fit_model(build_any(model, settings), parts, options)
 
 
@@ -104,6 +113,7 @@ def compare(
     patience: int | None = None,
     keep_best: bool = False,
     threads: int | None = None,
+    memory: int | str | None = None,
     listener: Listener | None = None,
     **settings: Any,
 ) -> list[Recommender]:
@@ -115,8 +125,10 @@ def compare(
 
     The others are those of `fit`.
     """
-    parts = as_split(ratings, valid=valid, split=split, valid_fraction=valid_fraction, last_n=last_n, seed=seed)
-    options = FitOptions(seed, device, patience, keep_best, listener or Silent(), threads)
+    most = None if memory is None else parse_memory(memory)
+    how = {"valid": valid, "split": split, "valid_fraction": valid_fraction, "last_n": last_n, "seed": seed}
+    parts = as_split(ratings, memory=most, **how)
+    options = FitOptions(seed, device, patience, keep_best, listener or Silent(), threads, most)
     return compare_models(list(build_several(models, settings)), parts, options)
 
 
@@ -126,15 +138,17 @@ def compare_models(models: Sequence[Model], split: Split, options: FitOptions) -
     Raises:
         SettingError: the split has nothing to validate on, or a device is not there.
         MissingExtraError: a network is among the models, and torch is not installed; before any model is fitted.
+        NotEnoughMemoryError: one of the models would take too much; before any model is fitted.
         NothingLearnt: Ctrl-C before the first epoch of the first model ended.
     """
     if split.valid is None or not len(split.valid):
         raise SettingError("Models can only be compared on validation ratings.", remedy="Hold some out.")
     check_machine(models, options.device)
+    check_fits(models, split, options.memory)
     fitted: list[Recommender] = []
     for model in models:
         try:
-            fitted.append(fit_model(model, split, options))
+            fitted.append(_fit_and_measure(model, split, options))
         except NothingLearnt:
             if not fitted:
                 raise
@@ -177,7 +191,13 @@ def fit_model(model: Model, split: Split, options: FitOptions) -> Recommender:
     Raises:
         NothingLearnt: Ctrl-C before the first epoch ended.
         InputError: the ratings, the settings, or a module of the user's own do not work.
+        NotEnoughMemoryError: the fit would take more memory than there is, or than it may.
     """
+    check_fits([model], split, options.memory)
+    return _fit_and_measure(model, split, options)
+
+
+def _fit_and_measure(model: Model, split: Split, options: FitOptions) -> Recommender:
     try:
         log = _fit(model, split, options)
     except KeyboardInterrupt:  # also while torch is still loading, before there are epochs
@@ -235,17 +255,20 @@ def count_trained_on(recommender: Recommender, ratings: Interactions) -> int:
     return int(np.isin(user_rows[known].astype(np.int64) * n_items + item_rows[known], trained_on).sum())
 
 
-def as_split(ratings: Any, *, valid: Any = None, **how: Any) -> Split:
-    """Whatever ratings are given as, split; a Split stays as it is."""
+def as_split(ratings: Any, *, valid: Any = None, memory: int | None = None, **how: Any) -> Split:
+    """Whatever ratings are given as, split; a Split stays as it is. `memory` is the most that may be held."""
     if isinstance(ratings, Split):
         return ratings
-    held_out = None if valid is None else as_interactions(valid)
-    return make_split(as_interactions(ratings), valid=held_out, **how)
+    held_out = None if valid is None else as_interactions(valid, memory)
+    return make_split(as_interactions(ratings, memory), valid=held_out, **how)
 
 
-def as_interactions(source: Any) -> Interactions:
+def as_interactions(source: Any, memory: int | None = None) -> Interactions:
     """Interactions as they are, anything else read."""
-    return source if isinstance(source, Interactions) else read_ratings(source)
+    if isinstance(source, Interactions):
+        return source
+    check_reading(source, memory)
+    return read_ratings(source)
 
 
 def build_any(model: Any, settings: Mapping[str, Any]) -> Model:

@@ -10,10 +10,10 @@ import math
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from penchant.errors import SettingError
+from penchant.errors import NotEnoughMemoryError, SettingError
 
 ROOT = Path("/")
 UNITS = {
@@ -75,6 +75,36 @@ def available_memory(root: Path = ROOT) -> int | None:
 def held_memory(root: Path = ROOT) -> int:
     """Bytes that this process holds now; 0 where nobody says."""
     return _kilobytes(root / "proc/self/status", "VmRSS") or 0
+
+
+def check_memory(doing: str, parts: Mapping[str, int], limit: int | None, remedy: str, root: Path = ROOT) -> None:
+    """Refuse what would take too much memory before it starts, rather than be killed late in it.
+
+    Args:
+        doing: what is about to be done, "Fitting mf".
+        parts: an estimate in bytes, by what they are for; "the ratings in tiles".
+        limit: the most that this process may hold; None for what the machine has.
+        remedy: what to do about it.
+
+    Raises:
+        NotEnoughMemoryError: the estimate and what the process holds already is more than the limit.
+    """
+    held = held_memory(root)
+    left = limit - held if limit is not None else available_memory(root)
+    wanted = sum(parts.values())
+    if left is None or wanted <= left:
+        return
+    largest = sorted([*parts.items(), ("what the process holds already", held)], key=lambda part: -part[1])[:4]
+    named = ", ".join(f"{format_memory(size)} for {what}" for what, size in largest if size)
+    if limit is None:
+        allowed, own = (
+            f"Only {format_memory(left)} more are free.",
+            "Or go on all the same, with a --memory of your own.",
+        )
+    else:
+        allowed, own = f"The limit (--memory) is {format_memory(limit)}.", "Or raise the limit."
+    problem = f"{doing} would take about {format_memory(held + wanted)} of memory: {named}. {allowed}"
+    raise NotEnoughMemoryError(problem, remedy=f"{remedy} {own}")
 
 
 def _left(folder: Path) -> int | None:

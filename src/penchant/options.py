@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 import typer
 
 from penchant.errors import SettingError
+from penchant.machine import parse_memory
 
 if TYPE_CHECKING:
     from penchant.models.settings import Field
@@ -207,6 +208,11 @@ FITTING = _group(
     (
         *("threads", int | None, None, "N", "How many threads may work; the model is the same for any number."),
         *(whole("--threads", 1), "every core"),
+    ),
+    (
+        *("memory", int | None, None, "SIZE"),
+        "Refuse what would take more, such as 2GB or 512MiB, before it starts.",
+        *(parse_memory, "what is free"),
     ),
     ("keep_best", bool, False, None, "Run all epochs, and keep the best by validation loss."),
 )

@@ -16,17 +16,25 @@ U = TypeVar("U")
 
 _lock = threading.Lock()
 _inside = 0
-_limiter: Any = None
+_before: list[int] = []
 
 
 @cache
-def _blas() -> Any:
-    """The BLAS libraries of this process. Looking for them goes through all loaded libraries: 2 to 5 ms, so once."""
+def _blas() -> tuple[Any, ...]:
+    """The BLAS libraries of this process. Looking for them goes through all loaded libraries: 1 to 3 ms, so once."""
     import numpy as np  # its BLAS has to be there to be found
     from threadpoolctl import ThreadpoolController
 
     del np
-    return ThreadpoolController().select(user_api="blas")
+    return tuple(ThreadpoolController().select(user_api="blas").lib_controllers)
+
+
+def _set_threads(numbers: Iterable[int]) -> None:
+    for library, number in zip(_blas(), numbers, strict=True):
+        # In later versions of threadpoolctl, set_num_threads() does nothing in a thread other than the first to call
+        # it, since threads would fight over the number. Here they do not.
+        setter = getattr(library, "_real_set_num_threads", library.set_num_threads)
+        setter(number)
 
 
 @contextmanager
@@ -34,21 +42,21 @@ def one_blas_thread() -> Iterator[None]:
     """Inside, BLAS computes on the thread that calls it.
 
     With another number of threads it adds in another order, and the last bits would differ. The number belongs to the
-    whole process: the first who comes in sets it, and the last who goes out sets it back, from whatever threads.
+    whole process: who comes in sets it, and the last who goes out sets it back, from whatever threads.
     """
-    global _inside, _limiter  # as the number that they look after
+    global _inside, _before  # as the number that they look after
     with _lock:
         if _inside == 0:
-            _limiter = _blas().limit(limits=1)
+            _before = [library.get_num_threads() for library in _blas()]
         _inside += 1
+        _set_threads([1] * len(_before))  # each time: some libraries have a number for each thread
     try:
         yield
     finally:
         with _lock:
             _inside -= 1
             if _inside == 0:
-                _limiter.restore_original_limits()
-                _limiter = None
+                _set_threads(_before)
 
 
 def in_order(work: Callable[[T], U], tasks: Iterable[T], threads: int) -> Iterator[U]:

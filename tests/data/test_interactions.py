@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penchant.data.interactions import Interactions
+from penchant.data.interactions import Interactions, stable_order
 from penchant.data.vocabulary import Vocabulary
 from penchant.errors import DataError
 
@@ -163,3 +163,16 @@ def test_columns_that_do_not_fit(changes: dict[str, Any], message: str) -> None:
 def test_interactions_are_frozen() -> None:
     with pytest.raises(FrozenInstanceError):
         small().ratings = np.zeros(2, np.float32)  # type: ignore[misc]
+
+
+@given(st.lists(st.one_of(st.integers(0, 5), st.integers(0, 2**31 - 1))))
+def test_stable_order(rows: list[int]) -> None:
+    order = stable_order(np.array(rows, np.int32))
+    assert order.dtype == np.int64
+    assert order.tolist() == sorted(range(len(rows)), key=lambda position: rows[position])
+
+
+@given(interactions(min_size=2))
+def test_a_mask_is_no_positions(data: Interactions) -> None:
+    with pytest.raises(TypeError, match="a mask"):
+        data.take(np.ones(len(data), bool))  # type: ignore[arg-type]

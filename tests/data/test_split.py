@@ -199,6 +199,20 @@ def test_file_that_has_nothing_to_do_with_it() -> None:
 DATA = make([(1, "a", 5.0, 1), (1, "b", 4.0, 2), (2, "a", 3.0, 3), (2, "b", 2.0, 4)])
 
 
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(-3, 3)), min_size=4), st.sampled_from([1, 2**29, 2**61]))
+def test_last_by_times_near_and_far(ratings: list[tuple[int, int]], unit: int) -> None:
+    """The order by user, time and line, also where times are more than 68 years apart."""
+    data = make([(user, line, 1.0, time * unit) for line, (user, time) in enumerate(ratings)])
+    held_out = set()
+    for user in {user for user, _ in ratings}:
+        lines = sorted((time, line) for line, (other, time) in enumerate(ratings) if other == user)
+        held_out |= {lines[-1][1]} if len(lines) > 1 else set()
+    if held_out:
+        valid = split_last(data, 1).valid
+        assert valid is not None
+        assert set(valid.items.take(valid.item_rows)) == held_out
+
+
 @pytest.mark.parametrize(
     ("split", "message"),
     [

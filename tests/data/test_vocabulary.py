@@ -68,6 +68,18 @@ def test_unknown_text(ids: list[str], asked: list[str]) -> None:
     known = vocabulary(ids)
     expected = dict(zip(known.ids.to_list(), range(len(known)), strict=True))
     assert known.rows(asked, missing="minus one").tolist() == [expected.get(id_, -1) for id_ in asked]
+    every = [*asked, *ids, None] * 5
+    assert known.rows(every, missing="minus one").tolist() == [expected.get(id_, -1) for id_ in every]
+
+
+@given(st.lists(st.lists(st.integers(-3, 9), max_size=5), min_size=1), st.sampled_from([1, 2**40]), st.integers(-9, 9))
+def test_a_column_in_several_parts(parts: list[list[int]], step: int, start: int) -> None:
+    column = pl.concat(
+        [pl.Series([start + step * id_ for id_ in part], dtype=pl.Int64) for part in parts], rechunk=False
+    )
+    known = Vocabulary.from_ids(column)
+    assert known.ids.to_list() == sorted(set(column))
+    assert known.take(known.rows(column)) == column.to_list()
 
 
 ASKED: list[tuple[Vocabulary, Any, int]] = [

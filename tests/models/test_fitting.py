@@ -177,7 +177,12 @@ def test_what_a_listener_hears() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"device": "gpu"}, {"device": ""}, {"patience": 0}, {"patience": -1}], ids=lambda given: str(given)
+    "options",
+    [
+        *({"device": "gpu"}, {"device": ""}, {"patience": 0}, {"patience": -1}, {"threads": 0}),
+        *({"memory": 0}, {"memory": "2GB"}),
+    ],
+    ids=str,
 )
 def test_options_that_mean_nothing(options: dict[str, Any]) -> None:
     with pytest.raises(SettingError, match=next(iter(options))):

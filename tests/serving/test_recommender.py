@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from penchant import threads as blas
 from penchant.data.interactions import Interactions
 from penchant.data.split import Split, split_none, split_random
 from penchant.data.vocabulary import Vocabulary
@@ -305,6 +306,54 @@ def test_evaluation_counts_what_the_model_does_not_know(small: Recommender) -> N
     assert report.metrics == {"mae": pytest.approx(np.abs(errors).mean()), "mse": pytest.approx((errors**2).mean())}
     by_user = evaluate_ratings(np.array(predictions, np.float32), table.ratings, np.array(users), seed=3)
     assert small.evaluate(table, seed=3).intervals == by_user.intervals
+
+
+# --- threads ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["bias", "dot", "mf", "mlp"])
+def test_lists_are_the_same_bytes_for_any_number_of_threads(
+    name: str, split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Recommender.of(*_fitted_log(name, split))
+    users = one.users.ids.to_list()
+    monkeypatch.setattr(module, "USERS_A_TIME", 7)
+    tables = [list(one.recommend_tables(users, 9, threads=threads)) for threads in (1, 2, 16)]
+    lists = [list(one.recommend_many(users, 9, threads=threads)) for threads in (1, 2, 16, None)]
+    assert [size for size, _ in tables[0]] == [min(7, len(users) - at) for at in range(0, len(users), 7)]
+    for found in tables[1:]:
+        assert all(mine.equals(other) for (_, mine), (_, other) in zip(tables[0], found, strict=True))
+    assert all(found == lists[0] for found in lists[1:])
+    assert pl.concat([table for _, table in tables[0]]).equals(one.lists_frame(lists[0]))
+
+
+def _fitted_log(name: str, split: Split) -> tuple[Any, ...]:
+    model = build(name, **({} if name == "bias" else {"epochs": 1}))
+    return model, split, model.fit(split)
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_threads_are_one_or_more(threads: int, small: Recommender) -> None:
+    for recommend in (small.recommend_many, small.recommend_tables):
+        with pytest.raises(SettingError, match="threads is"):
+            recommend(["u00"], threads=threads)
+
+
+def test_blas_has_one_thread_while_it_scores(small: Recommender, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[int] = []
+    scores_of = type(small.model).scores_of
+
+    def watching(model: Any, vectors: Any) -> Any:
+        found.extend(library.get_num_threads() for library in blas._blas())
+        return scores_of(model, vectors)
+
+    monkeypatch.setattr(type(small.model), "scores_of", watching)
+    small.recommend("u00")
+    small.recommend(rated={})
+    list(small.recommend_many(["u00", "u01"], threads=2))
+    small.explain("u03", 70)
+    assert set(found) <= {1}
+    assert len(found) >= 4 * len(blas._blas())
 
 
 # --- looking at items ---------------------------------------------------------------------------------

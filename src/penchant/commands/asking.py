@@ -10,11 +10,19 @@ from penchant import progress, terminal
 from penchant.errors import UnknownIdError
 
 
-def read_table(source: str, json: bool, how: Mapping[str, Any], told: Sequence[str] = ()) -> Any:
-    """Read a table of ratings and tell what was read; notes that were told before are not told again."""
+def read_table(
+    source: str, json: bool, how: Mapping[str, Any], told: Sequence[str] = (), memory: int | None = None
+) -> Any:
+    """Read a table of ratings and tell what was read; notes that were told before are not told again.
+
+    Raises:
+        NotEnoughMemoryError: reading would take more than is free; `memory` is the most that may be held instead.
+    """
     from penchant.data.read import read_ratings
+    from penchant.data.sizes import check_reading
 
     fetch_if_named(source)
+    check_reading(source, memory)
     with progress.waiting(f"Reading {source}"):
         found = read_ratings(source, **how)
     if not json:

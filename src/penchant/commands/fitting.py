@@ -62,7 +62,7 @@ def fit(
     job.check_machine([unfitted], fitting["device"])
     if out is not None:
         job.check_destination(out)
-    split = _read_split(ratings, reading, splitting["valid"], how | {"seed": fitting["seed"]}, json)
+    split = _read_split(ratings, reading, splitting["valid"], how, fitting, json)
     with _listening(json) as listener:
         fitted = job.fit_model(unfitted, split, FitOptions(listener=listener, **fitting))
     saved = fitted.save(out) if out is not None else None
@@ -105,7 +105,7 @@ def compare(
     job.check_machine(unfitted, fitting["device"])
     if out is not None:
         job.check_destination(out / "model")
-    split = _read_split(ratings, reading, splitting["valid"], how | {"seed": fitting["seed"]}, json)
+    split = _read_split(ratings, reading, splitting["valid"], how, fitting, json)
     with _listening(json) as listener:
         fitted = job.compare_models(unfitted, split, FitOptions(listener=listener, **fitting))
     for one in fitted:
@@ -137,13 +137,13 @@ def _listening(json: bool) -> Iterator[Any]:
         listener.close()
 
 
-def _read_split(source: str, reading: Flags, valid: str | None, how: Flags, json: bool) -> Any:
+def _read_split(source: str, reading: Flags, valid: str | None, how: Flags, fitting: Flags, json: bool) -> Any:
     """Read and split, telling what was read."""
     from penchant import job
 
-    train = read_table(source, json, reading)
-    held_out = read_table(valid, json, reading, told=train.notes) if valid is not None else None
-    split = job.make_split(train, valid=held_out, **how)
+    train = read_table(source, json, reading, memory=fitting["memory"])
+    held_out = read_table(valid, json, reading, train.notes, fitting["memory"]) if valid is not None else None
+    split = job.make_split(train, valid=held_out, seed=fitting["seed"], **how)
     if not json:
         terminal.say(f"Split: {split}.")
     return split

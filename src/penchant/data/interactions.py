@@ -106,7 +106,7 @@ class Interactions:
         """The interactions grouped by user."""
         counts = np.bincount(self.user_rows, minlength=self.n_users)
         starts = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
-        return ByUser(starts, np.argsort(self.user_rows, kind="stable").astype(np.int64))
+        return ByUser(starts, stable_order(self.user_rows))
 
     @cached_property
     def item_counts(self) -> NDArray[np.int64]:
@@ -120,12 +120,14 @@ class Interactions:
 
     def take(self, positions: NDArray[np.integer[Any]]) -> Interactions:
         """The interactions at some positions, with the same vocabularies."""
+        if positions.dtype == bool:  # np.take would read it as positions 0 and 1
+            raise TypeError("Interactions.take needs positions; make them of a mask with np.flatnonzero.")
         return replace(
             self,
-            user_rows=self.user_rows[positions],
-            item_rows=self.item_rows[positions],
-            ratings=self.ratings[positions],
-            times=None if self.times is None else self.times[positions],
+            user_rows=np.take(self.user_rows, positions),  # np.take is several times faster than brackets
+            item_rows=np.take(self.item_rows, positions),
+            ratings=np.take(self.ratings, positions),
+            times=None if self.times is None else np.take(self.times, positions),
         )
 
     def compact(self) -> Interactions:
@@ -150,6 +152,20 @@ class Interactions:
         return user_map[self.user_rows], item_map[self.item_rows]
 
 
+def stable_order(rows: NDArray[np.int32]) -> NDArray[np.int64]:
+    """The positions of some rows (none negative) ordered by row, and by position where rows are equal.
+
+    Row and position are sorted together as one number each, which is several times faster than np.argsort.
+    """
+    positions = np.arange(len(rows), dtype=np.int64)
+    if (rows[1:] >= rows[:-1]).all():
+        return positions
+    positions += np.left_shift(rows, 32, dtype=np.int64)
+    positions.sort()
+    positions &= 2**32 - 1
+    return positions
+
+
 def _check_column(column: NDArray[Any], dtype: type, length: int, name: str) -> None:
     if column.dtype != dtype or column.shape != (length,):
         raise DataError(
@@ -169,4 +185,4 @@ def _shrink(
     occurs[rows] = True
     kept = np.flatnonzero(occurs).astype(np.uint32)
     new_rows = (np.cumsum(occurs) - 1).astype(np.int32)
-    return Vocabulary(vocabulary.ids.gather(kept), vocabulary.kind), new_rows[rows], kept
+    return Vocabulary(vocabulary.ids.gather(kept), vocabulary.kind), np.take(new_rows, rows), kept

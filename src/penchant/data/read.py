@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any, Literal, get_args
@@ -16,11 +17,13 @@ from penchant.data import values
 from penchant.data.interactions import Interactions
 from penchant.data.items import Described, align, column_as_item, key, name_from_ratings, names_to_show
 from penchant.data.layouts import Layout, TableLayout, find_layout
+from penchant.data.numbers import Meaning, Meanings
 from penchant.data.tables import Table, from_frame, is_frame, read_table, simplify
 from penchant.data.vocabulary import Vocabulary
 from penchant.errors import DataError, SettingError
 
 ENTITIES = {"&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'"}
+BLOCK = 1 << 16
 Duplicates = Literal["last", "first", "mean", "error"]
 
 
@@ -58,7 +61,8 @@ def read_ratings(
             f"duplicates is {duplicates!r}.",
             remedy=f"Give one of: {', '.join(get_args(Duplicates))}.",
         )
-    tables = _open(source, items, users, tuple(name for name in (user, item, rating, time) if name))
+    asked = _Asked(user, item, rating, time, item_name)
+    tables = _open(source, items, users, asked)
     column_of_items = item if item is not None and item not in tables.ratings.frame.columns else None
     if column_of_items and tables.items is None:
         naming.check_column(tables.ratings, column_of_items)
@@ -69,7 +73,8 @@ def read_ratings(
     interactions = _assemble(tables, found.user, given, described)
     interactions, merged = _merge_duplicates(interactions, duplicates, given)
     notes = (*tables.notes, *left_out, *described.notes, *interactions.notes, *merged)
-    return _check_enough(replace(interactions, notes=notes), tables.ratings.name)
+    noted = replace(interactions, notes=notes) if notes != interactions.notes else interactions
+    return _check_enough(noted, tables.ratings.name)
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,37 @@ class _Tables:
     item_name: str | None = None
     zero_is_implicit: bool = False
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The names of columns that the caller gave, None where they are to be found."""
+
+    user: str | None
+    item: str | None
+    rating: str | None
+    time: str | None
+    item_name: str | None
+
+    def known_names(self) -> frozenset[str]:
+        """Simplified names by which a first line is recognised as a header."""
+        given = (self.user, self.item, self.rating, self.time)
+        return naming.KNOWN_NAMES | {simplify(name) for name in given if name}
+
+    def meanings(self, columns: list[str]) -> dict[str, Meaning]:
+        """Which columns of a table of ratings may be read as numbers: not one whose text is shown for an item."""
+        table = Table(pl.DataFrame(schema=columns), "")
+        item = self.item if self.item in columns else None
+        try:
+            found = naming.find_columns(table, user=self.user, item=item, rating=self.rating, time=self.time)
+        except DataError:  # the reading as text says what is missing
+            return {}
+        ids: dict[str, Meaning] = {found.user: "id", found.item: "id"}
+        others: dict[str, Meaning] = {found.rating: "rating", **({found.time: "time"} if found.time else {})}
+        if ids.keys() & others.keys() or found.rating == found.time:
+            return {}
+        shown = (self.item_name, naming.find_column(table, naming.NAME_NAMES))
+        return {column: meaning for column, meaning in (ids | others).items() if column not in shown}
 
 
 @dataclass(frozen=True)
@@ -109,6 +145,7 @@ def open_table(
     known: frozenset[str] = naming.KNOWN_NAMES,
     headerless: tuple[str, ...] = naming.HEADERLESS,
     allow_short: bool = False,
+    meanings: Meanings | None = None,
 ) -> Table:
     """A path or frame as a Table; a file without a header gets u.data's names: user, item, rating, timestamp.
 
@@ -117,6 +154,7 @@ def open_table(
         known: simplified column names by which a first line is recognised as a header.
         headerless: other names for the first columns of a file without a header.
         allow_short: take what a short line lacks as missing instead of raising.
+        meanings: as in `read_table`.
 
     Raises:
         DataError: it cannot be read; file, line and remedy are named.
@@ -129,13 +167,14 @@ def open_table(
             remedy="Give a path, or a pandas, polars or Arrow frame.",
         )
     path = Path(source)
-    return read_table(path, str(path), headerless=headerless, known_names=known, allow_short=allow_short)
+    return read_table(
+        path, str(path), headerless=headerless, known_names=known, allow_short=allow_short, meanings=meanings
+    )
 
 
-def _open(source: Any, items: Any, users: Any, named: tuple[str, ...]) -> _Tables:
-    """Open all that was given; `named` are the caller's names of columns, by which a header is known."""
-    known = naming.KNOWN_NAMES | {simplify(name) for name in named}
-    tables = _Tables(from_frame(source), "a frame") if is_frame(source) else _open_path(_resolve(source), known)
+def _open(source: Any, items: Any, users: Any, asked: _Asked) -> _Tables:
+    known = asked.known_names()
+    tables = _Tables(from_frame(source), "a frame") if is_frame(source) else _open_path(_resolve(source), asked)
     if items is not None:
         items = open_table(
             items, known=known | set(naming.NAME_NAMES), headerless=naming.HEADERLESS_ITEMS, allow_short=True
@@ -168,11 +207,11 @@ def _resolve(source: Any) -> Path:
     )
 
 
-def _open_path(path: Path, known: frozenset[str]) -> _Tables:
+def _open_path(path: Path, asked: _Asked) -> _Tables:
     if not path.is_dir():
-        return _Tables(open_table(path, known=known), str(path))
+        return _Tables(open_table(path, known=asked.known_names(), meanings=asked.meanings), str(path))
     layout = find_layout(path)
-    ratings = _open_layout(path, layout.ratings, allow_short=False)
+    ratings = _open_layout(path, layout.ratings, allow_short=False, meanings=asked.meanings)
     return _Tables(
         ratings=ratings,
         items=_open_layout(path, layout.items) if layout.items else None,
@@ -184,7 +223,9 @@ def _open_path(path: Path, known: frozenset[str]) -> _Tables:
     )
 
 
-def _open_layout(folder: Path, layout: TableLayout, *, allow_short: bool = True) -> Table:
+def _open_layout(
+    folder: Path, layout: TableLayout, *, allow_short: bool = True, meanings: Meanings | None = None
+) -> Table:
     path = folder / layout.file
     table = read_table(
         path,
@@ -194,6 +235,7 @@ def _open_layout(folder: Path, layout: TableLayout, *, allow_short: bool = True)
         backslash=layout.backslash,
         known_names=naming.KNOWN_NAMES,
         allow_short=allow_short,
+        meanings=None if layout.entities or layout.flags else meanings,
     )
     if layout.entities:
         text = pl.col(pl.String).str.replace_many(list(ENTITIES), list(ENTITIES.values()))
@@ -231,13 +273,18 @@ def _other_number(folder: Path, layout: Layout, n_ratings: int) -> tuple[str, ..
 def _given(tables: _Tables, found: naming.Columns) -> tuple[_Given, tuple[str, ...]]:
     """The columns of the ratings table, without lines that are no ratings, and a note on these."""
     table = tables.ratings
-    given = _Given(
-        table=table,
-        user_ids=values.ids(table, found.user, "user"),
-        item_ids=values.ids(table, found.item, "item"),
-        ratings=values.ratings(table, found.rating),
-        times=values.times(table, found.time) if found.time else None,
-    )
+    with ThreadPoolExecutor() as pool:
+        user_ids = pool.submit(values.ids, table, found.user, "user")
+        item_ids = pool.submit(values.ids, table, found.item, "item")
+        ratings = pool.submit(values.ratings, table, found.rating)
+        times = pool.submit(values.times, table, found.time) if found.time else None
+        given = _Given(
+            table=table,
+            user_ids=user_ids.result(),
+            item_ids=item_ids.result(),
+            ratings=ratings.result(),
+            times=times.result() if times else None,
+        )
     if not tables.zero_is_implicit or not (given.ratings == 0).any():
         return given, ()
     rows = np.flatnonzero(given.ratings != 0)
@@ -288,8 +335,10 @@ def _describe(
 
 
 def _assemble(tables: _Tables, user_column: str, given: _Given, described: Described) -> Interactions:
-    users = Vocabulary.from_ids(given.user_ids, "user")
-    items = Vocabulary.from_ids(described.ids, "item")
+    with ThreadPoolExecutor() as pool:
+        encoded = pool.submit(_encode, given.user_ids, "user")
+        items, item_rows = _encode(described.ids, "item")
+        users, user_rows = encoded.result()
     item_table = None if described.table is None else align(items, described.table)
     item_names: pl.Series | None = None
     notes: tuple[str, ...] = ()
@@ -305,8 +354,8 @@ def _assemble(tables: _Tables, user_column: str, given: _Given, described: Descr
     return Interactions(
         users=users,
         items=items,
-        user_rows=users.rows(given.user_ids),
-        item_rows=items.rows(described.ids),
+        user_rows=user_rows,
+        item_rows=item_rows,
         ratings=given.ratings,
         times=given.times,
         item_names=item_names,
@@ -317,10 +366,18 @@ def _assemble(tables: _Tables, user_column: str, given: _Given, described: Descr
     )
 
 
+def _encode(ids: pl.Series, kind: str) -> tuple[Vocabulary, NDArray[np.int32]]:
+    vocabulary = Vocabulary.from_ids(ids, kind)
+    return vocabulary, vocabulary.rows(ids)
+
+
 def _merge_duplicates(interactions: Interactions, policy: str, given: _Given) -> tuple[Interactions, tuple[str, ...]]:
     """One rating a (user, item) pair, by the stated policy."""
-    pairs = interactions.user_rows.astype(np.int64) * interactions.n_items + interactions.item_rows
-    surplus = len(pairs) - pl.Series(pairs).n_unique()
+    if _ascend(interactions):
+        return interactions, ()
+    pairs = _pairs(interactions)
+    ascending = np.sort(pairs)  # vectorised: twice as fast as counting by hashes
+    surplus = int(np.count_nonzero(ascending[1:] == ascending[:-1]))
     if not surplus:
         return interactions, ()
     if policy == "error":
@@ -346,6 +403,19 @@ def _merge_duplicates(interactions: Interactions, policy: str, given: _Given) ->
     by = "by time" if interactions.times is not None else "by line"
     how = "their mean is kept" if policy == "mean" else f"the {policy} {by} is kept"
     return replace(interactions, ratings=scores).take(kept), (f"{surplus:,} ratings repeat a user and an item: {how}.",)
+
+
+def _pairs(interactions: Interactions, part: slice = slice(None)) -> NDArray[np.int64]:
+    """A number for every pair of a user and an item, ascending by user and then by item."""
+    pairs = np.multiply(interactions.user_rows[part], interactions.n_items, dtype=np.int64)
+    pairs += interactions.item_rows[part]
+    return pairs
+
+
+def _ascend(interactions: Interactions) -> bool:
+    """Whether lines are ordered by user and item, as in many published files; then no pair repeats."""
+    blocks = (_pairs(interactions, slice(at, at + BLOCK + 1)) for at in range(0, len(interactions), BLOCK))
+    return all((pairs[1:] > pairs[:-1]).all() for pairs in blocks)
 
 
 def _check_enough(interactions: Interactions, name: str) -> Interactions:

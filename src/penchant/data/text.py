@@ -272,21 +272,29 @@ def read_text(text: Text, name: str, names: list[str], truncate: bool) -> pl.Dat
         DataError: a line has too many fields, or quotes do not match; the line is named.
     """
     try:
-        return pl.read_csv(
-            text.content,
-            separator=text.separator,
-            has_header=not names,
-            new_columns=names or None,
-            quote_char='"' if text.quoted else None,
-            infer_schema=False,
-            truncate_ragged_lines=truncate,
-            raise_if_empty=False,
-            glob=False,
-        )
+        return read_columns(text, names, truncate=truncate)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         if "utf-8" in str(error).lower():
             raise UnicodeError from error
         _explain_failure(text, name, truncate, error)
+
+
+def read_columns(
+    text: Text, names: list[str], types: list[pl.DataType] | None = None, *, truncate: bool = False
+) -> pl.DataFrame:
+    """All rows by the fast reader, with its own errors; a type for every column, or String for all."""
+    return pl.read_csv(
+        text.content,
+        separator=text.separator,
+        has_header=not names,
+        new_columns=names or None,
+        schema_overrides=types,
+        quote_char='"' if text.quoted else None,
+        infer_schema=False,
+        truncate_ragged_lines=truncate,
+        raise_if_empty=False,
+        glob=False,
+    )
 
 
 def without_blank_rows(frame: pl.DataFrame) -> pl.DataFrame:
@@ -331,7 +339,8 @@ def _separators_inside(frame: pl.DataFrame, text: Text, has_header: bool) -> int
     """How many separators are part of quoted fields."""
     if not text.quoted:
         return 0
-    in_rows = frame.select(pl.all().str.count_matches(text.separator, literal=True).sum()).sum_horizontal().item()
+    in_text = pl.col(pl.String).str.count_matches(text.separator, literal=True)
+    in_rows = frame.select(in_text.sum()).sum_horizontal().item()
     return int(in_rows) + sum(column.count(text.separator) for column in frame.columns if has_header)
 
 

@@ -10,6 +10,8 @@ from penchant.data.tables import Table
 from penchant.data.vocabulary import null_where, plain_integers
 from penchant.errors import DataError
 
+BLANK_AROUND = r"^\s|\s$"
+LOOKED_AT = 1_000  # values, before all are
 EXACT_FLOATS_BELOW = 2.0**53  # from here on, neighbouring whole numbers are one float
 # Times as numbers: up to the year 5138 they are seconds; what would be later is milli-, micro- or nanoseconds.
 UNITS = ((1e17, 1_000_000_000), (1e14, 1_000_000), (1e11, 1_000))
@@ -39,7 +41,7 @@ def ids(table: Table, column: str, kind: str) -> pl.Series:
         DataError: a value is missing or empty, or is a fractional number.
     """
     values = ids_or_missing(table, column, kind)
-    _refuse(values.is_null(), table, column, f"The {kind} is missing.", _MISSING_ID)
+    _refuse_missing(values, table, column, f"The {kind} is missing.", _MISSING_ID)
     return values
 
 
@@ -78,7 +80,7 @@ def ratings(table: Table, column: str) -> NDArray[np.float32]:
         DataError: a value is missing, is text, NaN or infinite.
     """
     values = _stripped(_without_categories(table.column(column)))
-    _refuse(values.is_null(), table, column, "The rating is missing.", _BAD_RATING)
+    _refuse_missing(values, table, column, "The rating is missing.", _BAD_RATING)
     if not (values.dtype.is_numeric() or values.dtype in (pl.String, pl.Boolean)):
         raise DataError(
             f"Ratings of type {values.dtype} cannot be used.", file=table.name, column=column, remedy=_BAD_RATING
@@ -99,7 +101,7 @@ def times(table: Table, column: str) -> NDArray[np.int64]:
         DataError: a value is missing or neither a number nor a date.
     """
     values = _stripped(_without_categories(table.column(column)))
-    _refuse(values.is_null(), table, column, "The time is missing.", _BAD_TIME)
+    _refuse_missing(values, table, column, "The time is missing.", _BAD_TIME)
     if values.dtype == pl.String:
         numbers = values.cast(pl.Float64, strict=False)
         if numbers.null_count() == len(numbers):
@@ -114,13 +116,16 @@ def times(table: Table, column: str) -> NDArray[np.int64]:
         raise DataError(
             f"Times of type {values.dtype} cannot be used.", file=table.name, column=column, remedy=_BAD_TIME
         )
-    sizes = values.cast(pl.Float64).abs()
-    _refuse(~sizes.is_finite(), table, column, "The time {} is not finite.", _BAD_TIME)
-    _refuse(sizes >= TIMES_BELOW, table, column, "The time {} is too large.", _BAD_TIME)
-    largest = float(sizes.to_numpy().max())
+    if values.dtype.is_float():
+        _refuse(~values.is_finite(), table, column, "The time {} is not finite.", _BAD_TIME)
+        values = values.floor()
+    largest = max(float(abs(bound)) for bound in (values.min(), values.max()))  # type: ignore[arg-type]
+    if largest >= TIMES_BELOW:
+        too_large = values.cast(pl.Float64).abs() >= TIMES_BELOW
+        _refuse(too_large, table, column, "The time {} is too large.", _BAD_TIME)
     per_second = next((unit for least, unit in UNITS if largest >= least), 1)
-    whole = values.floor() if values.dtype.is_float() else values
-    return whole.cast(pl.Int64).to_numpy() // per_second
+    seconds = values.cast(pl.Int64).to_numpy()
+    return seconds if per_second == 1 else seconds // per_second
 
 
 def _without_categories(values: pl.Series) -> pl.Series:
@@ -138,12 +143,23 @@ def _null_if_empty(values: pl.Series) -> pl.Series:
 
 def _integers_or_text(values: pl.Series, *, strip: bool) -> pl.Series:
     values = _null_if_empty(values)
-    numbers = plain_integers(values)
-    if numbers.null_count() == values.null_count():
+    numbers = _all_integers(values)
+    if numbers is not None:
         return numbers
+    if not values.str.contains(BLANK_AROUND).any():
+        return values
     if strip:
         return _integers_or_text(_stripped(values), strip=False)
     return null_where(values.str.strip_chars() == "", values)  # blanks are no id
+
+
+def _all_integers(values: pl.Series) -> pl.Series | None:
+    """Text as Int64 when all of it is the usual spelling of integers; a few values say no at once for most text."""
+    for some in (values.head(LOOKED_AT), values):
+        numbers = plain_integers(some)
+        if numbers.null_count() > some.null_count():
+            return None
+    return numbers
 
 
 def _iso_times(values: pl.Series, table: Table, column: str) -> NDArray[np.int64]:
@@ -156,6 +172,11 @@ def _iso_times(values: pl.Series, table: Table, column: str) -> NDArray[np.int64
     zone = (zone_hours * 60 + zone_minutes) * pl.select(pl.when(parts["sign"] == "-").then(-1).otherwise(1)).to_series()
     epoch = dates.cast(pl.Int64) * 86_400 + hours * 3_600 + (minutes - zone) * 60 + seconds
     return epoch.to_numpy().astype(np.int64, copy=False)
+
+
+def _refuse_missing(values: pl.Series, table: Table, column: str, problem: str, remedy: str) -> None:
+    if values.null_count():
+        _refuse(values.is_null(), table, column, problem, remedy)
 
 
 def _refuse(bad: pl.Series, table: Table, column: str, problem: str, remedy: str) -> None:

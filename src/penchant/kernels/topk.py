@@ -58,7 +58,7 @@ def _any_above(of_row: NDArray[np.float32], start: int, end: int, values: NDArra
     worst, found = values[0], np.int32(0)
     for column in range(start, end):
         found += np.int32(of_row[column] > worst)
-    return found > 0
+    return bool(found > 0)
 
 
 @njit(cache=True, inline="always")

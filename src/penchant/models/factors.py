@@ -196,13 +196,16 @@ class Mf(_Factorisation):
 
 
 def _random_factors(train: Interactions, settings: Any, seed: int) -> tuple[Floats, Floats]:
+    """Uniform around 0. Normal ones gain nothing, and drawing them took a tenth of a short fit."""
     generator = numpy_generator(seed, "initial factors")
-    deviation = np.float32(settings.initial_deviation / np.sqrt(settings.factors))
-    users = generator.standard_normal((train.n_users, settings.factors), np.float32)
-    items = generator.standard_normal((train.n_items, settings.factors), np.float32)
-    users *= deviation
-    items *= deviation
-    return users, items
+    width = np.float32(np.sqrt(12) * settings.initial_deviation / np.sqrt(settings.factors))
+    found = []
+    for n in (train.n_users, train.n_items):
+        factors = generator.random((n, settings.factors), np.float32)
+        factors -= np.float32(0.5)
+        factors *= width
+        found.append(factors)
+    return found[0], found[1]
 
 
 class _FactorTraining:

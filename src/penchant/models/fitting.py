@@ -134,6 +134,8 @@ class FitOptions:
         if self.patience is not None and self.patience < 1:
             raise SettingError(f"patience is {self.patience}.", remedy="Give 1 epoch or more.")
         count_threads(self.threads)
+        if self.memory is not None and (not isinstance(self.memory, int) or self.memory < 1):
+            raise SettingError(f"memory is {self.memory!r}.", remedy="Give a whole number of bytes, such as 2 * 10**9.")
 
     @property
     def n_threads(self) -> int:

@@ -240,7 +240,7 @@ class SgdTraining:
 
 
 def row_width(factors: int) -> int:
-    """Floats in a row of a table: factors, filled up for the kernel, a bias and an accumulator, in whole cache lines."""
+    """Floats in a row of a table: factors filled up for the kernel, a bias, an accumulator, in whole cache lines."""
     return _up(_up(factors, 8) + 2, ROW_UNIT)
 
 

@@ -6,7 +6,8 @@ import copy
 import inspect
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from threading import Lock
 from typing import Any, Self
 
 import numpy as np
@@ -27,6 +28,7 @@ except ImportError as error:
 Progressed = Callable[[float], None]
 Arrays = dict[str, NDArray[Any]]
 
+_LOCK = Lock()
 MODULE_PREFIX = "module/"
 
 
@@ -142,7 +144,7 @@ class LazyAdam:
 
     Without a gradient a row's weights shrink, its mean and square fade, and the mean still moves it. All that is known
     beforehand up to the row's own numbers, and is made up for when the row is next looked up: a forward hook sees to
-    that. With an epsilon of 0 the result is Adam's own; with Adam's epsilon it is close, as long as square roots are larger.
+    that. With an epsilon of 0 the result is Adam's own, and else close, as long as the square roots are larger.
 
     A table whose gradient comes dense, since the module uses its weights otherwise too, is handed back to Adam.
     """
@@ -369,17 +371,29 @@ def call_module(module: torch.nn.Module, users: torch.Tensor, items: torch.Tenso
 def module_scores(
     module: torch.nn.Module, user_rows: NDArray[np.int32], item_rows: NDArray[np.int32], pairs_a_time: int
 ) -> NDArray[np.float32]:
-    """Scores of pairs by a module in evaluation mode, float32 (n,)."""
+    """Scores of pairs by a module in evaluation mode, float32 (n,); one call at a time, on one thread."""
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
     scores = np.empty(len(user_rows), np.float32)
     module.eval()
-    with torch.inference_mode():
+    with _one_thread(), torch.inference_mode():
         for start in range(0, len(scores), pairs_a_time):
             part = slice(start, start + pairs_a_time)
             users = torch.from_numpy(user_rows[part].astype(np.int64)).to(device)
             items = torch.from_numpy(item_rows[part].astype(np.int64)).to(device)
             scores[part] = call_module(module, users, items).float().cpu().numpy()
     return scores
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One at a time: with another number torch adds in another order, and the number is the whole process's."""
+    with _LOCK:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
 
 def find_device(wanted: str) -> torch.device:
