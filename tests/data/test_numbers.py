@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from penchant.data import numbers, tables
-from penchant.data.numbers import BLOCK, is_plain, is_plain_block, read_numbers
+from penchant.data.numbers import BLOCK, STRETCH, Look, is_plain, read_numbers
 from penchant.data.read import read_ratings
 from penchant.data.text import SNIFFED_BYTES, Text
 from penchant.errors import DataError
@@ -145,9 +145,9 @@ def test_every_separator(separator: str, header: bool, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("odd", [b"\n007,", b",007,", b'"07"', b"+7", b"-7", b"\t00"])
 def test_an_odd_number_anywhere_in_a_large_file(odd: bytes) -> None:
-    zeros = b"0,10.0,20\n" * (3 * BLOCK // 10)
+    zeros = b"0,10.0,20\n" * ((STRETCH + 3 * BLOCK) // 10)
     assert is_plain(Text(zeros, ",", True), has_header=False)
-    for place in (0, *range(BLOCK - 12, BLOCK + 3), 2 * BLOCK - 2, len(zeros) - 20):
+    for place in (0, *range(BLOCK - 12, BLOCK + 3), *range(STRETCH - 12, STRETCH + 3), len(zeros) - 20):
         at = zeros.index(odd[:1] if odd[:1] in b"\n," else b",", place)
         content = zeros[:at] + (odd if odd[:1] in b"\n," else b"," + odd) + zeros[at + 1 :]
         assert not is_plain(Text(content, ",", True), has_header=False), place
@@ -160,7 +160,7 @@ def test_an_odd_number_anywhere_in_a_large_file(odd: bytes) -> None:
 def test_blocks_against_a_pattern(text: str, separator: str) -> None:
     needless = re.search(r'[,\n "]0[0-9]', f"\n{text}\n")
     block = f"\n{text}\n".replace(",", separator).encode()
-    assert is_plain_block(block, ord(separator)) is (needless is None)
+    assert Look(ord(separator)).is_plain(block) is (needless is None)
 
 
 # --- the same as the reading as text ----------------------------------------------------------------

@@ -170,6 +170,14 @@ def test_no_ids(known: Vocabulary, asked: Any) -> None:
     assert rows.dtype == np.int32
 
 
+@pytest.mark.parametrize("ids", [[f"u{n}" for n in range(50)], [2**40 * n for n in range(50)]])
+def test_ids_that_are_joined_in_several_parts(ids: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("penchant.data.vocabulary.JOINED", 7)
+    known = vocabulary(ids)
+    asked = [*ids[::-1], None, *ids]
+    assert known.rows(asked, missing="minus one").tolist() == [known.row(id_) if id_ in ids else -1 for id_ in asked]
+
+
 def test_the_first_unknown_id_is_named() -> None:
     with pytest.raises(UnknownIdError, match="There is no item 'x9' in this model") as caught:
         NUMBERS.rows(["7", "x9", "y"])

@@ -375,11 +375,12 @@ def _merge_duplicates(interactions: Interactions, policy: str, given: _Given) ->
     """One rating a (user, item) pair, by the stated policy."""
     if _ascend(interactions):
         return interactions, ()
-    pairs = _pairs(interactions)
-    ascending = np.sort(pairs)  # vectorised: twice as fast as counting by hashes
+    ascending = _pairs(interactions)
+    ascending.sort()  # vectorised: twice as fast as counting by hashes
     surplus = int(np.count_nonzero(ascending[1:] == ascending[:-1]))
     if not surplus:
         return interactions, ()
+    pairs = _pairs(interactions)
     if policy == "error":
         position = int((~pl.Series(pairs).is_first_distinct()).arg_true()[0])
         raise DataError(
