@@ -82,3 +82,12 @@ def in_words(described: dict[str, Any]) -> str:
 def versions_in_words(found: dict[str, str]) -> str:
     """Versions in a line."""
     return ", ".join(f"{name} {number}" for name, number in found.items())
+
+
+def lines(described: dict[str, Any], machine_note: str = "") -> list[str]:
+    """Date, machine and penchant's versions, as the first points of a report."""
+    return [
+        f"- Date: {described['date']}",
+        f"- Machine: {in_words(described)}{machine_note}",
+        f"- penchant's side: {versions_in_words(described['versions'])}",
+    ]

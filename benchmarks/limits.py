@@ -193,8 +193,7 @@ def markdown(described: dict[str, Any], found: dict[str, Any]) -> str:
     one, many = list(found["epoch"].values())
     parts = [
         "# How far the kernels are from what the machine can do",
-        f"- Date: {described['date']}\n- Machine: {environment.in_words(described)}\n"
-        f"- {environment.versions_in_words(described['versions'])}",
+        "\n".join(environment.lines(described)),
         "## The machine",
         table_of_machine(found).markdown(),
         "## The SGD kernel: 64 factors, one tile, one thread",

@@ -265,9 +265,7 @@ def _introduction(report: Mapping[str, Any]) -> str:
         "validation ratings; a ratio says how many times as long fastai's fit takes, with the faster of its numbers",
         "of threads.",
         "",
-        f"- Date: {here['date']}",
-        f"- Machine: {environment.in_words(here)}",
-        f"- penchant's side: {environment.versions_in_words(here['versions'])}",
+        *environment.lines(here),
         *(f"- fastai's side: {line}" for line in _peers(report)),
         f"- Data: {report['data']['name']}, {report['data']['n_ratings']:,} ratings",
         *(f"- **Not the notebook's run**: {line}" for line in deviations(report)),
@@ -313,15 +311,15 @@ def method(report: Mapping[str, Any]) -> list[str]:
         "seed 42 still draws the very ratings that it drew there, with other versions, cannot be seen from it.",
         "Everything runs on the processor; GPUs are hidden.",
         f"penchant is given the lines that fastai chose, each fit in a fresh process after one that filled the "
-        f"cache of compiled kernels; its time is the median of {repeats}. dot and mf learn "
-        "on all cores, networks on one thread.",
+        f"cache of compiled kernels; its time is the median of {repeats}. All of "
+        "its models learn on all cores.",
         f"“{in_epochs(report['epochs'])}” has the notebook's number of epochs and sizes (50 factors; the layers) "
         "and else penchant's defaults; “defaults” has penchant's defaults throughout, but for the layers, which "
         "are what the row is about. Both show the last epoch: nothing was chosen by validation error.",
         "fastai's settings are the notebook's and were not tuned; how penchant's defaults were chosen is not part of "
         "this measurement.",
         "Time is the wall time of the fit, validation after each epoch included. For penchant it is the first fit of "
-        "a process, which also loads what is loaded late (Numba and the compiled kernel; torch); "
+        "a process, which also loads what is loaded late (Numba and the compiled kernels); "
         "a second fit in the same process shows what learning alone takes. Importing and reading are in the whole "
         "processes: fastai's is the measured process less its other models' fits, penchant's is less its second fit.",
         "The plain torch loop has the sizes and settings of the notebook's collab_learner, with sliced batches, "

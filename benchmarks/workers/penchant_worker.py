@@ -22,7 +22,7 @@ from penchant.models import build  # noqa: E402
 from penchant.models.fitting import FitLog, FitOptions  # noqa: E402
 
 # What a model loads when it is first fitted; loaded before the clock of the fit starts, as fastai is.
-ENGINES = {"dot": "penchant.kernels.sgd", "mf": "penchant.kernels.sgd", "mlp": "penchant.models.torch_training"}
+ENGINES = {"dot": "penchant.kernels.sgd", "mf": "penchant.kernels.sgd", "mlp": "penchant.kernels.network"}
 
 
 def read_all(folder: Path) -> Interactions:

@@ -1,4 +1,4 @@
-"""Threads: BLAS held to one, and work on several whose results come in order."""
+"""Threads: BLAS held to one; work on several, in pieces that are waited for or with results that come in order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Numbers = NDArray[np.int64]
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -86,3 +92,35 @@ def _by_threads(work: Callable[[T], U], tasks: Iterator[T], threads: int) -> Ite
         finally:  # also when the caller stops, or presses Ctrl-C
             for one in waiting:
                 one.cancel()
+
+
+class Workers:
+    """Threads that share out numbered pieces of work, again and again. A context, and its threads end with it.
+
+    The caller's thread is one of them. Kernels and BLAS release the lock that Python code holds.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        self._others = ThreadPoolExecutor(threads - 1) if threads > 1 else None
+
+    def share(self, pieces: Numbers, work: Callable[[Numbers], None]) -> None:
+        """Deal the pieces out to the threads, and wait for all."""
+        threads = min(self.threads, len(pieces))
+        others = []
+        if self._others is not None:
+            others = [self._others.submit(work, self._dealt(pieces, threads, one)) for one in range(1, threads)]
+        work(self._dealt(pieces, max(threads, 1), 0))
+        for other in others:
+            other.result()
+
+    @staticmethod
+    def _dealt(pieces: Numbers, threads: int, one: int) -> Numbers:
+        return pieces[one::threads].copy()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._others is not None:
+            self._others.shutdown()

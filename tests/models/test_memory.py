@@ -19,7 +19,7 @@ from penchant.errors import NotEnoughMemoryError, SettingError
 from penchant.models import MODELS, Model, build, build_own
 from penchant.models import memory as estimating
 from penchant.models.fitting import FitOptions
-from penchant.models.memory import BLOCKS, FITS, LEARNT, Sizes, check_fits, fit_memory, measuring_memory
+from penchant.models.memory import Sizes, check_fits, fitting, measuring
 
 MANY = Sizes(train=8_000_000, valid=2_000_000, users=100_000, items=10_000)
 SIZE = st.integers(2, 10**9)
@@ -39,21 +39,17 @@ def unfitted(name: str) -> Model:
     return build_own(Table)
 
 
-def test_every_model_says_what_it_takes() -> None:
-    assert set(FITS) == set(LEARNT) == set(BLOCKS) == {*MODELS, "own"}
-
-
 def test_a_factorisation_is_tables_and_tiles() -> None:
-    parts = fit_memory(build("mf", factors=50), MANY)
+    parts = fitting(build("mf", factors=50), MANY)
     assert parts["the factors of users and items, and a copy of the best"] == 2 * 4 * 64 * 110_000
     assert parts["the ratings"] == 12 * 8_000_000
     assert parts["the validation ratings"] == 20 * 2_000_000
-    assert measuring_memory(build("mf", factors=50), MANY)["what was learnt"] == 4 * 50 * 110_000
+    assert measuring(build("mf", factors=50), MANY)["what was learnt"] == 4 * 50 * 110_000
 
 
 def test_a_module_is_counted_without_being_made() -> None:
     own = unfitted("own")
-    assert LEARNT["own"](own, replace(MANY, users=10**12, items=10)) == 4 * (4 * 10**12 + 3 * 10 + 1)
+    assert own.learnt_memory(replace(MANY, users=10**12, items=10)) == 4 * (4 * 10**12 + 3 * 10 + 1)
 
 
 def test_a_module_that_insists_on_real_weights_counts_nothing() -> None:
@@ -64,15 +60,15 @@ def test_a_module_that_insists_on_real_weights_counts_nothing() -> None:
             super().__init__()
             self.start = float(torch.ones(n_users + n_items).sum().item())
 
-    assert LEARNT["own"](build_own(Real), MANY) == 0
+    assert build_own(Real).learnt_memory(MANY) == 0
     instance = torch.nn.Linear(3, 2)
-    assert LEARNT["own"](build_own(instance), MANY) == 4 * (3 * 2 + 2)
+    assert build_own(instance).learnt_memory(MANY) == 4 * (3 * 2 + 2)
 
 
 @given(SIZE, SIZE, SIZE, SIZE, st.sampled_from(["bias", "dot", "mf", "mlp"]))
 def test_more_of_anything_takes_no_less(train: int, valid: int, users: int, items: int, name: str) -> None:
     model, sizes = build(name), Sizes(train, valid, users, items)
-    for phase in (fit_memory, measuring_memory):
+    for phase in (fitting, measuring):
         parts = phase(model, sizes)
         assert all(isinstance(size, int) and size >= 0 for size in parts.values())
         for field in ("train", "valid", "users", "items"):
@@ -120,7 +116,7 @@ from penchant.data.interactions import Interactions
 from penchant.data.split import split_random
 from penchant.data.vocabulary import Vocabulary
 from penchant.models import build
-from penchant.models.memory import Sizes, fit_memory
+from penchant.models.memory import Sizes, fitting
 
 def field(name):
     with open("/proc/self/status") as status:
@@ -138,7 +134,7 @@ split = made(400_000, 150_000, 10_000)
 before = field("VmRSS")
 model = build("mf", factors=200, epochs=1)
 model.fit(split)
-print(json.dumps([sum(fit_memory(model, Sizes.of(split)).values()), field("VmHWM") - before]))
+print(json.dumps([sum(fitting(model, Sizes.of(split)).values()), field("VmHWM") - before]))
 """
 
 

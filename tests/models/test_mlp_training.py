@@ -13,7 +13,7 @@ from penchant.errors import SettingError
 from penchant.models import build
 from penchant.models.fitting import FitOptions
 from penchant.models.mlp_training import Adam, MlpTrainer, embedding_size
-from penchant.models.workers import Workers
+from penchant.threads import Workers
 
 
 @pytest.mark.parametrize(("n", "size"), [(611, 58), (9720, 274), (10**9, 600), (1, 2)])

@@ -14,8 +14,8 @@ from penchant.data.synthetic import planted
 from penchant.models import build
 from penchant.models.fitting import FitOptions
 from penchant.models.sgd_training import Deal, Tiles, count_blocks
-from penchant.models.workers import Workers
 from penchant.seeds import numpy_generator
+from penchant.threads import Workers
 
 
 def make_tiles(ratings: Interactions, blocks: int) -> Tiles:

@@ -10,21 +10,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from penchant.kernels.noise import GOLDEN, mixed
+
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int32]
 
 FAST = {"cache": True, "fastmath": True, "nogil": True, "error_model": "numpy"}
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-FIRST, SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 BYTE = np.uint64(255)
-
-
-@njit(inline="always", **FAST)
-def _mixed(state: np.uint64) -> np.uint64:
-    """splitmix64 (Steele, Lea and Flood 2014): eight random bytes."""
-    mixed = (state ^ (state >> np.uint64(30))) * FIRST
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * SECOND
-    return mixed ^ (mixed >> np.uint64(31))
 
 
 @njit(inline="always", **FAST)
@@ -52,9 +44,9 @@ def drop_out(
         state = seed + np.uint64(first + at) * draws * GOLDEN
         for start in range(0, whole, 8):
             state += GOLDEN
-            _mask(row, start, 8, _mixed(state), limit, share)
+            _mask(row, start, 8, mixed(state), limit, share)
         if whole < width:
-            _mask(row, whole, width - whole, _mixed(state + GOLDEN), limit, share)
+            _mask(row, whole, width - whole, mixed(state + GOLDEN), limit, share)
 
 
 @njit(**FAST)

@@ -10,12 +10,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from penchant.kernels.noise import FIRST, GOLDEN, mixed
+
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int32]
 Longs = NDArray[np.int64]
-
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-FIRST, SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 
 
 @njit(cache=True, nogil=True)
@@ -64,19 +63,16 @@ def shuffle_tiles(
 ) -> None:
     """Shuffle within tiles (Durstenfeld 1964); how, only the seed and the tile's own number decide.
 
-    The random numbers are those of splitmix64 (Steele, Lea and Flood 2014). A place below `left` is the upper half of
-    one, multiplied by left / 2**32, which favours no place by more than that fraction.
+    A place below `left` is the upper half of a random number, multiplied by left / 2**32, which favours no place by
+    more than that fraction.
     """
     for tile in tiles:
         state = seed + np.uint64(tile) * FIRST
         start = starts[tile]
         for left in range(starts[tile + 1] - start, 1, -1):
             state += GOLDEN
-            mixed = (state ^ (state >> np.uint64(30))) * FIRST
-            mixed = (mixed ^ (mixed >> np.uint64(27))) * SECOND
-            mixed ^= mixed >> np.uint64(31)
             one = start + left - 1
-            other = start + np.int64(((mixed >> np.uint64(32)) * np.uint64(left)) >> np.uint64(32))
+            other = start + np.int64(((mixed(state) >> np.uint64(32)) * np.uint64(left)) >> np.uint64(32))
             user_places[one], user_places[other] = user_places[other], user_places[one]
             item_places[one], item_places[other] = item_places[other], item_places[one]
             ratings[one], ratings[other] = ratings[other], ratings[one]

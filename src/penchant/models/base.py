@@ -6,7 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self, final
+from typing import Any, ClassVar, Literal, Self, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from penchant.errors import NotFittedError, SettingError, UnsupportedError
 from penchant.models.biases import Biases, damped_biases
 from penchant.models.fitting import FitLog, FitOptions
 from penchant.models.folding import Prior
+from penchant.models.memory import Parts, Sizes
 from penchant.models.settings import Settings
 from penchant.threads import one_blas_thread
 
@@ -26,7 +27,7 @@ Shapes = dict[str, tuple[int, ...]]
 FALLBACK_USER_DAMPING = 5.0
 FALLBACK_ITEM_DAMPING = 3.0
 FALLBACK_PASSES = 5
-PAIRS_AT_A_TIME = 100_000  # each has the factors of its user and its item gathered
+PAIRS_A_TIME = 65_536  # that are scored at once: each has the factors of its user and its item gathered
 
 _SHARED_SHAPES: Shapes = {"scale": (2,), "fallback/mean": (1,)}
 
@@ -59,6 +60,8 @@ class Model(ABC):
 
     name: ClassVar[str]
     settings_class: ClassVar[type[Settings]]
+    trained_by: ClassVar[Literal["numba", "torch"] | None] = "numba"  # the library that a fit loads
+    memory_remedy: ClassVar[str] = "Use another model (bias, or mf with few --factors)."
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings: Any = settings if settings is not None else self.settings_class()
@@ -72,7 +75,7 @@ class Model(ABC):
 
     @abstractmethod
     def _pair_scores(self, user_rows: Rows, item_rows: Rows) -> Floats:
-        """Scores of pairs that are all known, float32 (n,)."""
+        """Scores of pairs that are all known, float32 (n,); not more than PAIRS_A_TIME."""
 
     @abstractmethod
     def user_vectors(self, user_rows: Rows) -> Floats:
@@ -99,6 +102,19 @@ class Model(ABC):
 
     def _forget(self) -> None:  # noqa: B027, most models keep nothing
         """Drop what was computed from `parameters` and kept; they have changed."""
+
+    @abstractmethod
+    def fit_memory(self, sizes: Sizes) -> Parts:
+        """Bytes that training takes at its peak, by what they are for; what all models take is not in it."""
+
+    @abstractmethod
+    def learnt_memory(self, sizes: Sizes) -> int:
+        """Bytes of what is learnt."""
+
+    def block_memory(self, sizes: Sizes) -> int:
+        """Bytes of predicting as many validation pairs as are predicted at a time."""
+        del sizes
+        return 0
 
     def check_device(self, device: str) -> None:
         """Raise SettingError, or MissingExtraError, unless the model can be trained on "auto", "cpu" or "cuda"."""
@@ -157,8 +173,8 @@ class Model(ABC):
         """Scores of pairs, float32 (n,); -1 stands for an unknown user or item."""
         scores = self.fallback.predict(user_rows, item_rows)
         known = np.flatnonzero((user_rows >= 0) & (item_rows >= 0))
-        for at in range(0, len(known), PAIRS_AT_A_TIME):
-            some = known[at : at + PAIRS_AT_A_TIME]
+        for at in range(0, len(known), PAIRS_A_TIME):
+            some = known[at : at + PAIRS_A_TIME]
             scores[some] = self._pair_scores(user_rows[some], item_rows[some])
         return scores
 

@@ -12,7 +12,10 @@ from penchant.data.split import Split
 from penchant.models.base import Explanation, Floats, Model, Rows, Shapes, Validation
 from penchant.models.biases import damped_biases
 from penchant.models.fitting import FitLog, FitOptions, run_epochs
+from penchant.models.memory import FLOAT, Parts, Sizes
 from penchant.models.settings import Settings, setting
+
+PREDICTED = 13  # bytes of a rating while all are predicted: scores, which are known
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Bias(Model):
 
     name = "bias"
     settings_class = BiasSettings
+    trained_by = None
 
     def _fit(self, split: Split, options: FitOptions) -> FitLog:
         return run_epochs(_BiasTraining(self, split), self.name, options)
@@ -55,6 +59,12 @@ class Bias(Model):
 
     def _shapes(self, n_users: int, n_items: int) -> Shapes:
         return {"mean": (1,), "user_biases": (n_users,), "item_biases": (n_items,)}
+
+    def fit_memory(self, sizes: Sizes) -> Parts:
+        return {"predictions of the ratings": PREDICTED * sizes.train}
+
+    def learnt_memory(self, sizes: Sizes) -> int:
+        return 4 * FLOAT * sizes.rows
 
     def explain(self, user_vector: Floats, item_row: int) -> Explanation:
         parts = {

@@ -10,15 +10,16 @@ import numpy as np
 
 from penchant.data.interactions import Interactions
 from penchant.data.split import Split
-from penchant.models.base import Explanation, Floats, Model, Rows, Shapes, Validation
+from penchant.models.base import PAIRS_A_TIME, Explanation, Floats, Model, Rows, Shapes, Validation
 from penchant.models.fitting import FitLog, FitOptions, run_epochs
 from penchant.models.folding import Array, Prior, most_probable
+from penchant.models.memory import FLOAT, Parts, Sizes
 from penchant.models.ranges import Squash
 from penchant.models.schedule import ScheduleName
 from penchant.models.settings import RatingRange, Settings, setting
-from penchant.models.sgd_training import SgdTraining, Start
-from penchant.models.workers import Workers
+from penchant.models.sgd_training import TILED, SgdTraining, Start, row_width
 from penchant.seeds import numpy_generator
+from penchant.threads import Workers
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class _Factorisation(Model):
     """What `dot` and `mf` share: a user vector of [bias,] factors, and z = mean + its product with the item's."""
 
     biased: ClassVar[bool]
+    memory_remedy = "Use fewer --factors."
 
     @abstractmethod
     def _start(self, train: Interactions, seed: int) -> Start:
@@ -124,6 +126,22 @@ class _Factorisation(Model):
             "rating_range": (2,),
             **Prior.shapes(1 + k),
         }
+
+    def fit_memory(self, sizes: Sizes) -> Parts:
+        """While it trains: tables of factors and a copy of the best. Before and after, both are not there yet."""
+        table = FLOAT * row_width(self.settings.factors) * sizes.rows
+        return {
+            "the factors of users and items, and a copy of the best": 2 * table,
+            "the ratings": TILED * sizes.train,
+            "the distribution of users": Prior.memory(1 + self.settings.factors),
+        }
+
+    def learnt_memory(self, sizes: Sizes) -> int:
+        return FLOAT * int(self.settings.factors) * sizes.rows
+
+    def block_memory(self, sizes: Sizes) -> int:
+        """Factors of the users and of the items of some pairs."""
+        return 2 * FLOAT * int(self.settings.factors) * min(sizes.valid, PAIRS_A_TIME)
 
     def explain(self, user_vector: Floats, item_row: int) -> Explanation:
         """The causes are added one after the other inside the sigmoid, so that their differences sum up."""

@@ -52,6 +52,11 @@ class Prior:
         return cls(mean, covariance, max(noise, SMALLEST_VARIANCE))
 
     @staticmethod
+    def memory(d: int) -> int:
+        """Bytes of estimating it for vectors of d numbers: a covariance, and a part of it."""
+        return 16 * d * d
+
+    @staticmethod
     def shapes(d: int) -> dict[str, tuple[int, ...]]:
         """The shapes of `pack`'s arrays for vectors of d numbers."""
         return {"prior/mean": (d,), "prior/covariance": (d, d), "prior/noise": (1,)}

@@ -12,16 +12,18 @@ from numpy.typing import NDArray
 from penchant.data.split import Split
 from penchant.models.dense import Dense, Layer, Noise
 from penchant.models.fitting import FitOptions
+from penchant.models.momenta import Momenta
 from penchant.models.ranges import Squash
 from penchant.models.schedule import SCHEDULES, one_cycle_momentum
-from penchant.models.workers import Workers
 from penchant.seeds import numpy_generator
+from penchant.threads import Workers
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int32]
 Numbers = NDArray[np.int64]
 
 PART = 256  # ratings of a batch that are worked on at once; the result depends on it, and not on the threads
+EPOCH = 20  # bytes of a rating in an epoch: an order, and the ratings in it
 FIRST_SQUARE = 1.0  # where the embeddings' Adagrad accumulators start
 
 
@@ -30,26 +32,19 @@ def embedding_size(n: int) -> int:
     return min(600, round(1.6 * n**0.56))
 
 
-class Adam:
-    """AdamW (Loshchilov and Hutter 2019) with fastai's constants, over one vector of weights."""
-
-    momentum = 0.9
-    square_momentum = 0.99
-    epsilon = 1e-5
+class Adam(Momenta):
+    """AdamW over one vector of weights."""
 
     def __init__(self, weights: Floats, weight_decay: float) -> None:
+        super().__init__(weight_decay)
         self.weights = weights
-        self.weight_decay = weight_decay
         self.means, self.squares = np.zeros_like(weights), np.zeros_like(weights)
-        # What the means still owe to their start at 0; products, since one-cycle moves the momentum.
-        self.mean_start = self.square_start = 1.0
 
     def step(self, gradients: Floats, rate: float) -> None:
         """Move the weights."""
         from penchant.kernels.network import adam_step
 
-        self.mean_start *= self.momentum
-        self.square_start *= self.square_momentum
+        self.advance()
         numbers = (
             self.momentum, self.square_momentum, rate / (1 - self.mean_start), 1 - self.square_start,
             1 - rate * self.weight_decay, self.epsilon,

@@ -16,19 +16,25 @@ from numpy.typing import NDArray
 
 from penchant.data.split import Split
 from penchant.errors import ArtifactError
-from penchant.models.base import Explanation, Floats, Model, Rows, Shapes, Validation
+from penchant.models.base import PAIRS_A_TIME, Explanation, Floats, Model, Rows, Shapes, Validation
 from penchant.models.fitting import FitLog, FitOptions, run_epochs
 from penchant.models.folding import Array, Prior, most_probable
-from penchant.models.mlp_training import MlpTrainer
+from penchant.models.memory import FLOAT, Parts, Sizes
+from penchant.models.mlp_training import EPOCH, MlpTrainer, embedding_size
 from penchant.models.ranges import Squash
 from penchant.models.schedule import ScheduleName
 from penchant.models.settings import RatingRange, Settings, setting
-from penchant.models.workers import Workers
+from penchant.threads import Workers
 
 if TYPE_CHECKING:
     import torch
 
-PAIRS_A_TIME = 65_536
+# For estimates of memory, counted in the code and compared with what processes took.
+EMBEDDING_COPIES = 3  # those trained, those validated, the best
+HIDDEN_COPIES = 4  # of a block of pairs: the first layer's sums, those of the items, rectified, and one in the making
+MODULE_COPIES = 6  # weights, gradients, two moments, those validated, the best
+MODULE_PAIR = 1200  # bytes that a module makes of a pair: nobody knows, and this is 300 numbers
+TORCH_EPOCH = 44  # bytes of a rating: rows as int64, an order, and the ratings in it
 SAMPLED = 256  # users or items that stand for all where a black box has to be averaged
 REFERENCES = 256  # training users that a folded-in user of a black box is mixed from
 
@@ -90,12 +96,7 @@ class Mlp(Model):
         self._hidden_of_items = None
 
     def _pair_scores(self, user_rows: Rows, item_rows: Rows) -> Floats:
-        scores = np.empty(len(user_rows), np.float32)
-        for start in range(0, len(scores), PAIRS_A_TIME):
-            part = slice(start, start + PAIRS_A_TIME)
-            z = self._hidden_of_users(self.user_vectors(user_rows[part])) + self._item_hidden()[item_rows[part]]
-            scores[part] = self._finish(z)
-        return scores
+        return self._finish(self._hidden_of_users(self.user_vectors(user_rows)) + self._item_hidden()[item_rows])
 
     def user_vectors(self, user_rows: Rows) -> Floats:
         """The embedding of each user, (n, user embedding size)."""
@@ -123,6 +124,23 @@ class Mlp(Model):
             layers |= {f"layer/{number}/weight": (wide, narrow), f"layer/{number}/bias": (wide,)}
         embeddings = {"user_embeddings": (n_users, of_user), "item_embeddings": (n_items, of_item)}
         return {**embeddings, **layers, "rating_range": (2,), **Prior.shapes(of_user)}
+
+    def fit_memory(self, sizes: Sizes) -> Parts:
+        """In an epoch its order of ratings, then a block of validation pairs, then one more copy of the embeddings."""
+        one = self.learnt_memory(sizes)
+        return {
+            "the embeddings of users and items, and copies": EMBEDDING_COPIES * one,
+            "the ratings in an epoch, and their validation": max(EPOCH * sizes.train, self.block_memory(sizes), one),
+            "the hidden layer of items": 2 * FLOAT * self.settings.layers[0] * sizes.items,
+            "the distribution of users": Prior.memory(embedding_size(sizes.users)),
+        }
+
+    def learnt_memory(self, sizes: Sizes) -> int:
+        return FLOAT * sum(embedding_size(n) * n for n in (sizes.users, sizes.items))
+
+    def block_memory(self, sizes: Sizes) -> int:
+        numbers = embedding_size(sizes.users) + HIDDEN_COPIES * max(self.settings.layers)
+        return FLOAT * numbers * min(sizes.valid, PAIRS_A_TIME)
 
     def explain(self, user_vector: Floats, item_row: int) -> Explanation:
         """Against an average user and an average item: what each side changes alone, and both together."""
@@ -217,7 +235,7 @@ class _NetworkTraining:
 
     def valid_loss(self) -> float | None:
         self.model._adopt(self.trainer)
-        return self.validation.loss(self.model._pair_scores)
+        return self.validation.loss(self.model.pair_scores)
 
     def snapshot(self) -> Any:
         return self.trainer.state()
@@ -251,6 +269,8 @@ class Own(Model):
     """
 
     name = "own"
+    trained_by = "torch"
+    memory_remedy = "Use a smaller module."
     settings_class = OwnSettings
 
     def __init__(
@@ -280,6 +300,22 @@ class Own(Model):
         from penchant.models.torch_training import find_device
 
         find_device(device)
+
+    def fit_memory(self, sizes: Sizes) -> Parts:
+        return {
+            "the module's weights, gradients and copies": MODULE_COPIES * self.learnt_memory(sizes),
+            "the ratings in an epoch": TORCH_EPOCH * sizes.train,
+            "a block of validation": self.block_memory(sizes),
+        }
+
+    def learnt_memory(self, sizes: Sizes) -> int:
+        """Bytes of the module's weights, found without making them; 0 where its constructor insists on real ones."""
+        from penchant.models.torch_training import weigh_module
+
+        return weigh_module(self.module_source, sizes.users, sizes.items, self.module_settings)
+
+    def block_memory(self, sizes: Sizes) -> int:
+        return MODULE_PAIR * min(sizes.valid, PAIRS_A_TIME)
 
     def _adopt(self, trainer: Any) -> None:
         self.parameters |= trainer.arrays()
@@ -331,7 +367,7 @@ class Own(Model):
     def _pair_scores(self, user_rows: Rows, item_rows: Rows) -> Floats:
         from penchant.models.torch_training import module_scores
 
-        return module_scores(self.module, user_rows, item_rows, PAIRS_A_TIME)
+        return module_scores(self.module, user_rows, item_rows)
 
     def user_vectors(self, user_rows: Rows) -> Floats:
         """[user row + 1, weights of reference users], (n, 1 + references); of a known user the weights are 0."""
@@ -345,7 +381,7 @@ class Own(Model):
     def _scores_of_one(self, vector: Floats) -> Floats:
         if vector[0] > 0:
             everything = np.arange(self.n_items, dtype=np.int32)
-            return self._pair_scores(np.full(self.n_items, int(vector[0]) - 1, np.int32), everything)
+            return self.pair_scores(np.full(self.n_items, int(vector[0]) - 1, np.int32), everything)
         mean, deviations = self._reference_scores()
         return mean + vector[1:] @ deviations
 
@@ -370,7 +406,7 @@ class Own(Model):
         """The mean of the reference users' scores (n_items,), and how each differs from it; computed once."""
         if self._references is None:
             rows, items = self._reference_rows(), np.arange(self.n_items, dtype=np.int32)
-            scores = np.stack([self._pair_scores(np.full(len(items), row, np.int32), items) for row in rows])
+            scores = np.stack([self.pair_scores(np.full(len(items), row, np.int32), items) for row in rows])
             mean = scores.mean(axis=0)
             self._references = mean, scores - mean
         return self._references
@@ -381,8 +417,8 @@ class Own(Model):
         items = np.unique(np.linspace(0, self.n_items - 1, min(SAMPLED, self.n_items)).astype(np.int32))
         own = self.scores_of(user_vector[None])[0].astype(np.float64)
         score = float(own[item_row])
-        for_item = self._pair_scores(users, np.full(len(users), item_row, np.int32)).astype(np.float64)
-        everywhere = self._pair_scores(np.repeat(users, len(items)), np.tile(items, len(users)))
+        for_item = self.pair_scores(users, np.full(len(users), item_row, np.int32)).astype(np.float64)
+        everywhere = self.pair_scores(np.repeat(users, len(items)), np.tile(items, len(users)))
         mean = float(everywhere.mean(dtype=np.float64))
         user, item = float(own[items].mean()) - mean, float(for_item.mean()) - mean
         return Explanation({"mean": mean, "user": user, "item": item, "match": score - mean - user - item}, score)

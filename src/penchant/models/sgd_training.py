@@ -14,14 +14,15 @@ from penchant.data.interactions import Interactions
 from penchant.models.fitting import FitOptions
 from penchant.models.ranges import Squash
 from penchant.models.schedule import SCHEDULES
-from penchant.models.workers import Workers
 from penchant.seeds import numpy_generator
+from penchant.threads import Workers
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int32]
 
 FEWEST_BLOCKS, MOST_BLOCKS = 4, 64
 BYTES_OF_A_BLOCK = 1_250_000  # of rows: what one tile touches should stay in a core's own cache
+TILED = 12  # bytes of a rating in tiles: user, item, rating
 ROW_UNIT = 16  # floats in a cache line
 
 

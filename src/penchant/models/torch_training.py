@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from penchant.data.split import Split
 from penchant.errors import InputError, MissingExtraError, SettingError
 from penchant.models.fitting import FitOptions
+from penchant.models.momenta import Momenta
 from penchant.models.schedule import SCHEDULES, one_cycle_momentum
 from penchant.models.settings import Settings
 from penchant.seeds import integer_seed, numpy_generator
@@ -100,29 +101,22 @@ class _Trainer:
     optimiser: Adam
 
 
-class Adam:
-    """AdamW (Loshchilov and Hutter 2019) with fastai's constants.
+class Adam(Momenta):
+    """AdamW over the parameters of a module.
 
     torch has one, but the first use of torch.optim imports a compiler with all its tools, and was measured to
     take longer (1.1 s) than the whole training of a small network.
     """
 
-    momentum = 0.9
-    square_momentum = 0.99
-    epsilon = 1e-5
-
     def __init__(self, parameters: Iterable[torch.Tensor], weight_decay: float) -> None:
+        super().__init__(weight_decay)
         self.parameters = list(parameters)
-        self.weight_decay = weight_decay
         self.means = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.squares = [torch.zeros_like(parameter) for parameter in self.parameters]
-        # What the means still owe to their start at 0; products, since one-cycle moves the momentum.
-        self.mean_start = self.square_start = 1.0
 
     def step(self, rate: float) -> None:
         """Move every parameter that has a dense gradient, and forget the gradient."""
-        self.mean_start *= self.momentum
-        self.square_start *= self.square_momentum
+        self.advance()
         with torch.no_grad():
             for parameter, mean, square in zip(self.parameters, self.means, self.squares, strict=True):
                 if parameter.grad is not None and not parameter.grad.is_sparse:
@@ -369,19 +363,30 @@ def call_module(module: torch.nn.Module, users: torch.Tensor, items: torch.Tenso
 
 
 def module_scores(
-    module: torch.nn.Module, user_rows: NDArray[np.int32], item_rows: NDArray[np.int32], pairs_a_time: int
+    module: torch.nn.Module, user_rows: NDArray[np.int32], item_rows: NDArray[np.int32]
 ) -> NDArray[np.float32]:
     """Scores of pairs by a module in evaluation mode, float32 (n,); one call at a time, on one thread."""
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
-    scores = np.empty(len(user_rows), np.float32)
+    users, items = (torch.from_numpy(rows.astype(np.int64)).to(device) for rows in (user_rows, item_rows))
     module.eval()
     with _one_thread(), torch.inference_mode():
-        for start in range(0, len(scores), pairs_a_time):
-            part = slice(start, start + pairs_a_time)
-            users = torch.from_numpy(user_rows[part].astype(np.int64)).to(device)
-            items = torch.from_numpy(item_rows[part].astype(np.int64)).to(device)
-            scores[part] = call_module(module, users, items).float().cpu().numpy()
+        scores: NDArray[np.float32] = call_module(module, users, items).float().cpu().numpy()
     return scores
+
+
+def weigh_module(source: Any, n_users: int, n_items: int, settings: Mapping[str, Any]) -> int:
+    """Bytes of a module's weights, found without making them; 0 where its constructor insists on real ones.
+
+    What else may be wrong with a constructor, the fit itself tells.
+    """
+    module = source
+    if not isinstance(module, torch.nn.Module):
+        try:
+            with torch.device("meta"):  # tensors of a shape and no content
+                module = build_module(source, n_users, n_items, settings, 0)
+        except Exception:
+            return 0
+    return sum(one.numel() * one.element_size() for one in (*module.parameters(), *module.buffers()))
 
 
 @contextmanager
