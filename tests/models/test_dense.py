@@ -53,7 +53,8 @@ def test_there_and_back_as_torch_goes(normalised: bool) -> None:
 
     z, last, steps = network.forward(x, NO_NOISE)
     gradients = network.views(np.full_like(network.weights, np.nan))
-    back = network.backward(slopes, last, steps, NO_NOISE, gradients)
+    back = np.empty_like(x)
+    network.backward(slopes, last, steps, NO_NOISE, gradients, back)
     assert_close(z, sums)
     assert_close(back, given.grad)
     linears = [layer for layer in other if isinstance(layer, torch.nn.Linear)]
@@ -90,7 +91,8 @@ def test_with_numbers_left_out_the_way_back_is_the_slope() -> None:
     x = np.random.default_rng(3).standard_normal((4, 6), np.float32)
     slopes = np.ones(4, np.float32)
     _, last, steps = network.forward(x, noise)
-    back = network.backward(slopes, last, steps, noise, network.views(np.empty_like(network.weights)))
+    back = np.empty_like(x)
+    network.backward(slopes, last, steps, noise, network.views(np.empty_like(network.weights)), back)
     for row, column in np.ndindex(4, 6):
         moved = [x.copy(), x.copy()]
         moved[0][row, column] += 1e-2

@@ -60,8 +60,11 @@ def gather_rows(
     """[user's row, item's row] of each rating."""
     split = users.shape[1]
     for at in range(user_rows.shape[0]):
-        out[at, :split] = users[np.uint32(user_rows[at])]
-        out[at, split:] = items[np.uint32(item_rows[at])]
+        user, item = users[np.uint32(user_rows[at])], items[np.uint32(item_rows[at])]
+        for f in range(split):  # loops and not slices, each of which is a call
+            out[at, f] = user[f]
+        for f in range(items.shape[1]):
+            out[at, split + f] = item[f]
 
 
 @njit(**FAST)

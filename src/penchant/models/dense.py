@@ -160,12 +160,16 @@ class Dense:
         normal = (step.active - mean) * inverse
         return step._replace(normal=normal, inverse=inverse), normal * layer.scale + layer.shift
 
-    def backward(self, slopes: Floats, last: Floats, steps: list[Step], noise: Noise, gradients: list[Layer]) -> Floats:
-        """Gradients of all weights, written, and of the input, returned, (n, width).
+    def backward(
+        self, slopes: Floats, last: Floats, steps: list[Step], noise: Noise, gradients: list[Layer], back: Floats
+    ) -> None:
+        """Gradients of all weights and of the input, written.
 
         Args:
             slopes: derivatives of what is minimised by the last sums, (n,).
             last, steps, noise: of the way there.
+            gradients: of the weights; views of one vector.
+            back: of the input, (n, width).
         """
         x = slopes[:, None]
         self._add_up(x, last, gradients[-1])
@@ -177,8 +181,7 @@ class Dense:
                 x = self._denormalise(x, step, step.normal, layer, gradient)
             x *= step.active > 0
             self._add_up(x, step.given, gradient)
-            x = x @ layer.weight
-        return x
+            x = np.matmul(x, layer.weight, out=back if number == 0 else None)
 
     @staticmethod
     def _add_up(x: Floats, given: Floats, gradient: Layer) -> None:

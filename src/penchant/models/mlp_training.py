@@ -153,9 +153,9 @@ class MlpTrainer:
         errors = predictions - ratings[at]
         self.squared[part] = np.dot(errors, errors)
         slopes *= 2 * errors
-        back = self.network.backward(slopes, last, steps, layers, self.layer_gradients[part])
+        back = self.input_gradients[at]
+        self.network.backward(slopes, last, steps, layers, self.layer_gradients[part], back)
         embeddings.apply(back, 0)
-        self.input_gradients[at] = back
 
     @staticmethod
     def _noise(probability: float, seeds: NDArray[np.uint64], first: int) -> Noise:
