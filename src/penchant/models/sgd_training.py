@@ -23,6 +23,7 @@ Rows = NDArray[np.int32]
 FEWEST_BLOCKS, MOST_BLOCKS = 4, 64
 BYTES_OF_A_BLOCK = 1_250_000  # of rows: what one tile touches should stay in a core's own cache
 TILED = 12  # bytes of a rating in tiles: user, item, rating
+PAIRS_A_TIME = 8_192  # that a thread scores in validation
 ROW_UNIT = 16  # floats in a cache line
 
 
@@ -203,15 +204,15 @@ class SgdTraining:
         """Scores of pairs as they are now, float32 (n,)."""
         from penchant.kernels.sgd import pair_sums
 
-        z = pair_sums(
-            self.tiles.users.places[user_rows],
-            self.tiles.items.places[item_rows],
-            self.users,
-            self.items,
-            self.k,
-            self.mean,
-        )
-        scores: Floats = self.squash(z)
+        scores = np.empty(len(user_rows), np.float32)
+
+        def score(parts: NDArray[np.int64]) -> None:
+            for start in parts * PAIRS_A_TIME:
+                part = slice(start, start + PAIRS_A_TIME)
+                places = self.tiles.users.places[user_rows[part]], self.tiles.items.places[item_rows[part]]
+                scores[part] = self.squash(pair_sums(*places, self.users, self.items, self.k, self.mean))
+
+        self.workers.share(np.arange(-(-len(scores) // PAIRS_A_TIME)), score)
         return scores
 
     def arrays(self) -> dict[str, NDArray[Any]]:
