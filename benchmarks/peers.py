@@ -83,6 +83,15 @@ ALL = (
         "binding's predict answers for other pairs than those given, so its factors are multiplied instead",
     ),
     Peer(
+        "libmf, from pip",
+        "libmf_worker.py",
+        "SGD (Adagrad), no biases",
+        venv="libmf-from-pip",
+        requirements=("libmf==0.9.2",),
+        flags={"PIP_NO_CACHE_DIR": "1"},  # so that it is not the one above
+        remark="is the same as pip compiles it, without the processor's vectors",
+    ),
+    Peer(
         "cmfrec",
         "cmfrec_worker.py",
         "ALS (conjugate gradients), biases",

@@ -41,7 +41,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "notebook": Benchmark(
         (str(FOLDER / "fastai_notebook.py"),), "fastai's collaborative filtering notebook, rerun; most of an hour"
     ),
-    "speed": Benchmark((str(FOLDER / "speed.py"),), "time, error and memory beside peer libraries; an hour or two"),
+    "speed": Benchmark((str(FOLDER / "speed.py"),), "time, error and memory beside peer libraries; half an hour"),
     "defaults": Benchmark((str(FOLDER / "defaults.py"),), "accuracy with default settings; needs $PENCHANT_DATA"),
 }
 

@@ -3,7 +3,7 @@
     python benchmarks/speed.py
 
 makes an environment for each peer (once, under .venvs), the data (once, under .benchmarks), and then fits each
-library afresh, every time in a new process, with 1, 2, 3, 5, 10 and 20 epochs:
+library afresh, every time in a new process, with 1, 2, 5, 10 and 20 epochs:
 
     small    ml-latest-small, 80% to train on, 50 factors
     large    10 million synthetic ratings, 64 factors
@@ -47,7 +47,7 @@ SCENARIOS = ("small", "large", "scaling")
 FACTORS = {"small": 50, "large": 64}
 AGAIN = {"small": 1, "large": 0}  # further fits in each process; of a small table the first mostly loads things
 SEED = 1
-EPOCHS = (1, 2, 3, 5, 10, 20)
+EPOCHS = (1, 2, 5, 10, 20)
 SIZES = (1_000_000, 10_000_000, 100_000_000)
 
 
@@ -61,10 +61,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--only", type=peers, default=tuple(PEERS), metavar="NAME,…", help=", ".join(PEERS))
     made.add_argument("--ratings", type=count, default=speed_data.LARGE, help="of large (1e7)")
     made.add_argument("--sizes", type=counts, default=SIZES, metavar="1e6,1e7,1e8", help="of scaling")
-    made.add_argument("--epochs", type=counts, default=EPOCHS, metavar="1,2,3,5,10,20", help="a fit with each")
+    made.add_argument("--epochs", type=counts, default=EPOCHS, metavar="1,2,5,10,20", help="a fit with each")
     made.add_argument("--repeats", type=count, default=3, help="fits with each number of epochs (3)")
-    made.add_argument("--repeat-below", type=float, default=20.0, help="seconds; a longer fit is not repeated (20)")
-    made.add_argument("--budget", type=float, default=120.0, help="seconds; no more epochs after a longer fit (120)")
+    made.add_argument("--repeat-below", type=float, default=10.0, help="seconds; a longer fit is not repeated (10)")
+    made.add_argument("--budget", type=float, default=40.0, help="seconds; no more epochs after a longer fit (40)")
     made.add_argument("--threads", type=count, default=environment.usable_cores(), help="of each library (all cores)")
     made.add_argument("--reuse", action="store_true", help="take kept results where there are")
     made.add_argument("--out", type=Path, help="folder to write to (docs/benchmarks; .benchmarks/trial for trials)")

@@ -19,7 +19,7 @@ from speed_report import Runs, Scenario, by_epochs, came_through, curve
 from penchant.plots import GREY, METADATA, PALETTE, STYLE
 
 SIZE = (8.0, 5.2)  # inches
-COLOURS = dict(zip(PEERS, (*PALETTE[:1], GREY, *PALETTE[1:], "#7A4FA3"), strict=True))
+COLOURS = dict(zip(PEERS, (*PALETTE[:1], GREY, *PALETTE[1:], "#7A4FA3", "#8C6D31"), strict=True))
 WORST_SHOWN = 0.4  # of the way from the lowest error to that of the mean
 LINE_HEIGHT = 14.0  # points
 LETTER_WIDTH = 6.0  # points, of the labels' font
