@@ -208,3 +208,11 @@ def test_benchmarks_are_run_by_name(load: Load) -> None:
         with pytest.raises(SystemExit, match="belongs to one benchmark"):
             run_py.split(several)
     assert "notebook" in run_py.overview()
+
+
+def test_a_worker_that_waits_for_ever_is_killed(load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    processes: Any = load("processes")
+    (tmp_path / "waits.py").write_text("import time\ntime.sleep(600)\n", encoding="utf-8")
+    monkeypatch.setattr(processes, "WORKERS", tmp_path)
+    with pytest.raises(processes.WorkerTimeoutError, match=r"waits\.py was killed after 0\.5 s"):
+        processes.run_worker(sys.executable, "waits.py", {}, limit=0.5)
