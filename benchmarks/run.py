@@ -42,6 +42,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         (str(FOLDER / "fastai_notebook.py"),), "fastai's collaborative filtering notebook, rerun; most of an hour"
     ),
     "speed": Benchmark((str(FOLDER / "speed.py"),), "time, error and memory beside peer libraries; half an hour"),
+    "reading": Benchmark((str(FOLDER / "reading.py"),), "reading tables beside polars; ten minutes and 4 GB of disk"),
     "defaults": Benchmark((str(FOLDER / "defaults.py"),), "accuracy with default settings; needs $PENCHANT_DATA"),
 }
 
