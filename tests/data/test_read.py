@@ -941,6 +941,13 @@ def test_mutated_archives_are_read_or_explained(tmp_path: Path, seed: int, kind:
     read_or_explain(tmp_path / "file", mutated(buffer.getvalue(), seed))
 
 
+@pytest.mark.parametrize("member", [".", "/", "./"])
+def test_a_zip_whose_member_has_no_name(tmp_path: Path, member: str) -> None:
+    with zipfile.ZipFile(tmp_path / "r.zip", "w") as archive:
+        archive.writestr(member, RATINGS)
+    assert "A zip file must hold one table" in error_of(tmp_path / "r.zip").problem
+
+
 @pytest.mark.parametrize("kept", [0.1, 0.5, 0.9, 0.99])
 def test_truncated_parquet(kept: float, tmp_path: Path) -> None:
     buffer = io.BytesIO()

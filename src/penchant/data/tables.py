@@ -282,7 +282,7 @@ def _choose_member(members: list[str], name: str) -> str:
 
 
 def _is_table(path: PurePosixPath) -> bool:
-    is_about = path.stem.lower() in ("readme", "license") or path.parts[0] == "__MACOSX"
+    is_about = path.stem.lower() in ("readme", "license") or path.parts[:1] == ("__MACOSX",)
     return path.suffix.lower() in TABLE_SUFFIXES and not is_about
 
 
