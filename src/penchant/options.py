@@ -282,7 +282,7 @@ def _shown(by_model: Mapping[str, Field]) -> str:
 
 def _written(default: Any) -> str:
     if isinstance(default, tuple):
-        return ",".join(f"{part:g}" for part in default)
+        return ",".join(part if isinstance(part, str) else f"{part:g}" for part in default)
     if isinstance(default, bool):
         return str(default).lower()
     return f"{default:g}" if isinstance(default, float) else str(default)
@@ -297,7 +297,7 @@ def _metavar(kind: Any) -> str:
         if get_origin(option) is Literal:
             words.extend(str(word) for word in inner)
         elif get_origin(option) is tuple:
-            words.append("N,N,..." if Ellipsis in inner else "LOW,HIGH")
+            words.append("NAME,..." if str in inner else "N,N,..." if Ellipsis in inner else "LOW,HIGH")
         else:
             words.append({int: "N", float: "NUMBER", bool: "true|false"}[option])
     return "|".join(words)

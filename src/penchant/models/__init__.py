@@ -7,10 +7,11 @@ from typing import Any
 from penchant.errors import SettingError
 from penchant.models.base import Explanation, Model
 from penchant.models.baseline import Bias
+from penchant.models.bayes import Bayes
 from penchant.models.factors import Dot, Mf
 from penchant.models.networks import Mlp, Own
 
-MODELS: dict[str, type[Model]] = {model.name: model for model in (Bias, Dot, Mf, Mlp)}
+MODELS: dict[str, type[Model]] = {model.name: model for model in (Bias, Dot, Mf, Mlp, Bayes)}
 
 
 def model_class(name: str) -> type[Model]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from penchant.data.split import Split
 from penchant.errors import NotFittedError, SettingError, UnsupportedError
 from penchant.models.biases import Biases, damped_biases
+from penchant.models.context import Context
 from penchant.models.fitting import FitLog, FitOptions
 from penchant.models.folding import Prior
 from penchant.models.memory import Parts, Sizes
@@ -169,19 +170,39 @@ class Model(ABC):
 
     @final
     @one_blas_thread()
-    def pair_scores(self, user_rows: Rows, item_rows: Rows) -> Floats:
-        """Scores of pairs, float32 (n,); -1 stands for an unknown user or item."""
-        scores = self.fallback.predict(user_rows, item_rows)
-        known = np.flatnonzero((user_rows >= 0) & (item_rows >= 0))
-        for at in range(0, len(known), PAIRS_A_TIME):
-            some = known[at : at + PAIRS_A_TIME]
-            scores[some] = self._pair_scores(user_rows[some], item_rows[some])
+    def pair_scores(self, user_rows: Rows, item_rows: Rows, context: Context | None = None) -> Floats:
+        """Scores of pairs, float32 (n,); -1 stands for an unknown user or item.
+
+        Args:
+            context: what else is known of the pairs, for models that can make use of it.
+        """
+        scores = np.empty(len(user_rows), np.float32)
+        known = context or Context()
+        for at in range(0, len(scores), PAIRS_A_TIME):
+            some = slice(at, at + PAIRS_A_TIME)
+            scores[some] = self._scores_of_any(user_rows[some], item_rows[some], known.take(some))
         return scores
 
+    def _scores_of_any(self, user_rows: Rows, item_rows: Rows, context: Context) -> Floats:
+        """Scores of pairs, -1 standing for an unknown user or item; not more than PAIRS_A_TIME."""
+        del context
+        scores = self.fallback.predict(user_rows, item_rows)
+        known = np.flatnonzero((user_rows >= 0) & (item_rows >= 0))
+        scores[known] = self._pair_scores(user_rows[known], item_rows[known])
+        return scores
+
+    def deviations(self, user_rows: Rows, item_rows: Rows, context: Context | None = None) -> Floats | None:
+        """Standard deviations of ratings around the scores of pairs, float32 (n,), if the model knows them.
+
+        What is not known of the score itself is in them.
+        """
+        del user_rows, item_rows, context
+        return None
+
     @final
-    def predict(self, user_rows: Rows, item_rows: Rows) -> Floats:
+    def predict(self, user_rows: Rows, item_rows: Rows, context: Context | None = None) -> Floats:
         """Predicted ratings of pairs, float32 (n,), on the scale of training."""
-        return self.clip(self.pair_scores(user_rows, item_rows))
+        return self.clip(self.pair_scores(user_rows, item_rows, context))
 
     @final
     def clip(self, scores: Floats) -> Floats:
@@ -232,8 +253,7 @@ class Model(ABC):
         for name, shape in shapes.items():
             if name not in self.parameters:
                 raise ValueError(f"{name} is missing")
-            array = self.parameters[name]
-            dtype = np.float64 if name.startswith("prior/") or name in ("fallback/mean", "noise") else np.float32
+            array, dtype = self.parameters[name], self._dtype(name)
             if array.shape != shape or array.dtype != dtype:
                 raise ValueError(f"{name} is {array.dtype} {array.shape}, not {np.dtype(dtype)} {shape}")
             is_no_range = name == "rating_range" and np.isnan(array).all()
@@ -241,6 +261,10 @@ class Model(ABC):
                 raise ValueError(f"{name} has numbers that are not finite")
         if "prior/noise" in shapes:
             Prior.unpack(self.parameters).check()
+
+    def _dtype(self, name: str) -> type[np.generic]:
+        """The type of the array of a name."""
+        return np.float64 if name.startswith("prior/") or name in ("fallback/mean", "noise") else np.float32
 
     def extra(self) -> dict[str, Any]:
         """What there is to save besides settings and arrays, as plain JSON values."""

@@ -59,6 +59,11 @@ class Settings:
             object.__setattr__(self, field.name, value)
             _check_bounds(value, field)
 
+    def check(self, holds: bool, name: str, remedy: str) -> None:
+        """Raise SettingError about a setting unless something holds of it and others."""
+        if not holds:
+            raise SettingError(f"{name} is {getattr(self, name)!r}.", remedy=remedy)
+
     @classmethod
     def from_dict(cls, given: dict[str, Any], model: str) -> Self:
         """Settings by name.
@@ -97,6 +102,8 @@ def parse_setting(text: str, kind: Any, name: str) -> Any:
             return text
         if option is bool and text.lower() in ("true", "false", "yes", "no", "on", "off"):
             return text.lower() in ("true", "yes", "on")
+        if option == tuple[str, ...]:
+            return tuple(part.strip() for part in text.split(",") if part.strip())
         if get_origin(option) is tuple:
             try:
                 return tuple(float(part) for part in text.split(",")) if text else ()
@@ -116,6 +123,8 @@ def type_in_words(kind: Any) -> str:
     for option in _options(kind):
         if get_origin(option) is Literal:
             words.extend(get_args(option))
+        elif option == tuple[str, ...]:
+            words.append("names such as genres,year")
         elif get_origin(option) is tuple:
             inner = get_args(option)
             unit = "whole numbers" if inner[0] is int else "numbers"
@@ -138,6 +147,10 @@ def _coerce(value: Any, kind: Any, name: str) -> Any:
             return value
         if option in (int, float) and _is_number(value) and option(value) == value:
             return option(value)
+        if option == tuple[str, ...]:
+            if isinstance(value, (tuple, list)) and value and all(isinstance(part, str) for part in value):
+                return tuple(value)
+            continue
         if get_origin(option) is tuple and isinstance(value, (tuple, list)) and all(map(_is_number, value)):
             inner = get_args(option)
             right_length = Ellipsis in inner or len(inner) == len(value)

@@ -30,6 +30,7 @@ from penchant.evaluate import DEFAULT_METRICS, Report, evaluate_ratings
 from penchant.explain import Ranked, extreme_items, nearest_names, similar_items
 from penchant.machine import count_threads
 from penchant.models import Explanation, Model, model_class
+from penchant.models.context import Context
 from penchant.models.fitting import FitLog
 from penchant.ranking import best_columns
 from penchant.serving.answers import Named, Recommendation
@@ -230,7 +231,7 @@ class Recommender:
         """How far predictions are from a table of ratings, with intervals over its users."""
         user_rows, item_rows = ratings.rows_in(self.users, self.items)
         return evaluate_ratings(
-            self.model.predict(user_rows, item_rows),
+            self.model.predict(user_rows, item_rows, Context.of(ratings, user_rows, item_rows)),
             ratings.ratings,
             ratings.user_rows,
             n_unknown=int(((user_rows < 0) | (item_rows < 0)).sum()),

@@ -1,0 +1,335 @@
+"""bayes: a Bayesian factorisation machine with side features, implicit history and times, sampled by Gibbs sweeps.
+
+Rendle 2013 and Freudenthaler, Schmidt-Thieme and Rendle 2011 for the machine, Salakhutdinov and Mnih 2008 for what is gained by averaging
+samples instead of choosing a maximum, Rendle, Zhang and Koren 2019 for the features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from penchant.data.features import Columns
+from penchant.data.split import Split
+from penchant.models.base import Explanation, Floats, Model, Rows, Shapes
+from penchant.models.context import Context
+from penchant.models.designing import ITEMS, MONTHS, USERS, Coding, Wanted
+from penchant.models.fitting import FitLog, FitOptions, run_epochs
+from penchant.models.memory import Parts, Sizes
+from penchant.models.posterior import Posterior
+from penchant.models.settings import Settings, setting
+
+SAMPLED_A_TIME = 65_536  # pairs that are scored in every sample at once
+
+
+@dataclass(frozen=True)
+class BayesSettings(Settings):
+    """Settings of `bayes`. Nothing else needs tuning: all that pulls and scatters is sampled."""
+
+    factors: int = setting(16, "How many numbers describe each feature.", low=1, search=(8, 48))
+    chains: int = setting(4, "How many samplers run side by side, each from its own start.", low=1, search=(2, 8))
+    sweeps: int = setting(75, "How often each chain samples everything.", low=2, search=(50, 200))
+    burn_in: int = setting(20, "How many sweeps of each chain are thrown away, before it has settled.", low=1)
+    history: bool = setting(True, "Learn from which items a user rated, and which users rated an item.")
+    item_columns: Columns = setting("auto", "Columns of the items table to learn from; auto: all that can be.")
+    user_columns: Columns = setting("auto", "Columns of the users table to learn from; auto: all that can be.")
+    months: bool = setting(False, "Learn from the month of a rating, where there are times.")
+    days: bool = setting(True, "Learn from what a user rates on one day, where there are times.")
+    averaged_factors: int = setting(192, "How many factors the average of all samples may have.", low=1)
+    samples: int = setting(16, "How many samples are kept, for intervals and new users.", low=2)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check(self.sweeps > self.burn_in, "sweeps", "It must be above burn_in.")
+
+
+@final
+class Bayes(Model):
+    """rating = level + what its user, item, month and day add + the products of each two of their factors.
+
+    Scores come from the average over all samples, brought down to `averaged_factors` factors; deviations and
+    new users from a few samples that are kept.
+    """
+
+    name = "bayes"
+    settings_class = BayesSettings
+    memory_remedy = "Use fewer --factors, --chains or --samples, or --days false."
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        super().__init__(settings)
+        self._coding_fields: dict[str, Any] | None = None
+
+    def _fit(self, split: Split, options: FitOptions) -> FitLog:
+        from penchant.models.bayes_training import BayesTraining
+
+        with BayesTraining(self, split, options) as training:
+            return run_epochs(training, self.name, options)
+
+    def learn(self, arrays: Mapping[str, NDArray[Any]], coding: Coding) -> None:
+        """Take what training has so far."""
+        self._forget()
+        self._coding_fields = coding.to_json()
+        self.parameters = {**self.parameters, **arrays}
+
+    def wanted(self) -> Wanted:
+        """Which features the settings ask for."""
+        asked = self.settings
+        return Wanted(asked.history, asked.user_columns, asked.item_columns, asked.months, asked.days)
+
+    # --- scores ---------------------------------------------------------------------------------------
+
+    def _pair_scores(self, user_rows: Rows, item_rows: Rows) -> Floats:
+        return self._scores_of_any(user_rows, item_rows, Context())
+
+    def _scores_of_any(self, user_rows: Rows, item_rows: Rows, context: Context) -> Floats:
+        from penchant.kernels.gibbs import score_rows
+
+        rows = self.coding.rows(user_rows, item_rows, context.times)
+        scores = np.zeros(len(user_rows))
+        score_rows(scores, rows, self._biases, self._factors, float(self._parameter("level")[0]))
+        new = _newcomers(context)
+        if len(new):
+            scores[new] = self._sampled_scores(rows[:, new], context.take(new)).mean(axis=0)
+        return scores.astype(np.float32)
+
+    def deviations(self, user_rows: Rows, item_rows: Rows, context: Context | None = None) -> Floats:
+        context = context or Context()
+        rows = self.coding.rows(user_rows, item_rows, context.times)
+        noise = self._parameter("user_noise")[rows[USERS]]
+        found = np.empty(len(user_rows), np.float32)
+        for at in range(0, len(found), SAMPLED_A_TIME):
+            some = slice(at, at + SAMPLED_A_TIME)
+            scores = self._sampled_scores(rows[:, some], context.take(some))
+            found[some] = np.sqrt(scores.var(axis=0, ddof=1 if len(scores) > 1 else 0) + noise[some])
+        return found
+
+    def _sampled_scores(self, rows: NDArray[np.int32], context: Context) -> NDArray[np.float64]:
+        """Scores of pairs in each sample that was kept, (samples, n); newcomers by their columns."""
+        posterior, more, after = self.posterior, None, int(self.coding.starts[-1])
+        rows = rows.copy()
+        for side, new in ((USERS, context.users), (ITEMS, context.items)):
+            if new is None or not (new.rows >= 0).any():
+                continue
+            own = posterior.newcomers(side, new, self.coding)
+            more = own if more is None else [_joined(*both) for both in zip(more, own, strict=True)]
+            rows[side] = np.where(new.rows >= 0, after + new.rows, rows[side])
+            after += new.table.height
+        return posterior.scores(rows, more)
+
+    def user_vectors(self, user_rows: Rows) -> Floats:
+        """[bias, factors] of each user in the last month of training, (n, 1 + averaged factors)."""
+        bias, factors = self._now
+        own = self._factors[user_rows]
+        biases = self._biases[user_rows] + bias + own @ factors
+        return np.concatenate((biases[:, None], own + factors), axis=1)
+
+    def scores_of(self, user_vectors: Floats) -> Floats:
+        items = self._rows_of(ITEMS)
+        scores = user_vectors[:, 1:] @ self._factors[items].T
+        scores += self._biases[items] + self._parameter("level")
+        scores += user_vectors[:, :1]
+        return scores
+
+    def fold_in(self, item_rows: Rows, ratings: Floats) -> Floats:
+        """The average over samples of the most probable own factors, given a sample's everything else."""
+        posterior, first_item = self.posterior, int(self.coding.starts[ITEMS])
+        rated_bias, rated = posterior.rated(item_rows, self.coding)  # (samples,), (samples, k)
+        samples = posterior.biases.astype(np.float64), posterior.factors.astype(np.float64)
+        now_bias, now = _now_of(self.coding, *samples)
+        items = samples[1][:, first_item + item_rows] + now[:, None]  # (samples, n, k)
+        known = rated_bias[:, None] + np.einsum("snk,sk->sn", items, rated)
+        known += samples[0][:, first_item + item_rows] + now_bias[:, None] + posterior.levels[:, None]
+        known += np.einsum("snk,sk->sn", items - now[:, None], now)
+        design = np.concatenate((np.ones((*items.shape[:2], 1)), items + rated[:, None]), axis=2)
+        own = self._own_factors(design, ratings - known)
+        factors = rated + own[:, 1:]
+        biases = rated_bias + own[:, 0] + (rated * own[:, 1:]).sum(axis=1) + now_bias + (factors * now).sum(axis=1)
+        bias = (biases + posterior.levels).mean() - float(self._parameter("level")[0])
+        averaged = np.einsum("srk,sk->r", self._into_average, factors + now) / len(posterior)
+        return np.concatenate(([bias], averaged)).astype(np.float32)
+
+    def _own_factors(self, design: NDArray[np.float64], left: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The most probable [weight, factors] of a user in each sample, (samples, 1 + k), by ridge regression.
+
+        Args:
+            design: (samples, n, 1 + k).
+            left: (samples, n), what is left of the ratings for them to say.
+        """
+        posterior, unknown = self.posterior, self.n_users
+        mean = np.concatenate((posterior.biases[:, unknown, None], posterior.factors[:, unknown]), axis=1)
+        precisions = np.roll(posterior.user_precisions, 1, axis=1).astype(np.float64)  # the weights' comes last
+        noise = float(self._parameter("user_noise")[unknown])
+        system = np.einsum("sni,snj->sij", design, design) / noise
+        system[:, np.arange(system.shape[1]), np.arange(system.shape[1])] += precisions
+        target = np.einsum("sni,sn->si", design, left) / noise + precisions * mean.astype(np.float64)
+        return np.linalg.solve(system, target[..., None])[..., 0]
+
+    @cached_property
+    def _into_average(self) -> NDArray[np.float64]:
+        """Takes a user's factors in a sample to averaged factors that score items alike, (samples, averaged, k).
+
+        The least squares of scores over items, each weighted by its ratings.
+        """
+        items, weights = self._rows_of(ITEMS), self._parameter("item_counts").astype(np.float64) + 1
+        average = self._factors[items].astype(np.float64)
+        weighted = average.T * weights
+        system = weighted @ average
+        system[np.diag_indices_from(system)] += 1e-6 * np.trace(system) / len(system)
+        sampled = self.posterior.factors[:, items].astype(np.float64)
+        return np.stack([np.linalg.solve(system, weighted @ one) for one in sampled])
+
+    # --- looking in -----------------------------------------------------------------------------------
+
+    def explain(self, user_vector: Floats, item_row: int) -> Explanation:
+        """Around the average user and the average item of a rating, so that their products are no one's own."""
+        vector = user_vector.astype(np.float64)
+        centre, item_centre = self._parameter("centre").astype(np.float64)
+        bias, factors = self._item(item_row)
+        parts = {
+            "mean": float(self._parameter("level")[0]) + centre[0] + item_centre[0] + centre[1:] @ item_centre[1:],
+            "user": vector[0] - centre[0] + (vector[1:] - centre[1:]) @ item_centre[1:],
+            "item": bias - item_centre[0] + centre[1:] @ (factors - item_centre[1:]),
+            "match": (vector[1:] - centre[1:]) @ (factors - item_centre[1:]),
+        }
+        score = float(self.scores_of(user_vector[None])[0, item_row])
+        return Explanation({name: float(part) for name, part in parts.items()}, score)
+
+    def _item(self, item_row: int) -> tuple[float, NDArray[np.float64]]:
+        row = int(self.coding.starts[ITEMS]) + item_row
+        return float(self._biases[row]), self._factors[row].astype(np.float64)
+
+    def item_factors(self) -> Floats:
+        """Averaged factors around those of the average item."""
+        return self._factors[self._rows_of(ITEMS)] - self._parameter("centre")[1, 1:]
+
+    def item_biases(self) -> Floats:
+        centre, item_centre = self._parameter("centre")
+        items = self._rows_of(ITEMS)
+        return self._biases[items] - item_centre[0] + (self._factors[items] - item_centre[1:]) @ centre[1:]
+
+    # --- what is kept ---------------------------------------------------------------------------------
+
+    @cached_property
+    def coding(self) -> Coding:
+        """What the rows of the blocks stand for."""
+        self._parameter("level")
+        if self._coding_fields is None:
+            raise ValueError("the features are missing")
+        days = self.parameters.get("days")
+        return Coding.from_json(self._coding_fields, self.n_users, self.n_items, days)
+
+    @cached_property
+    def posterior(self) -> Posterior:
+        """The samples that are kept."""
+        return Posterior.unpack(self.parameters)
+
+    @cached_property
+    def _factors(self) -> Floats:
+        return self._parameter("factors").astype(np.float32)
+
+    @property
+    def _biases(self) -> Floats:
+        return self._parameter("biases")
+
+    @cached_property
+    def _now(self) -> tuple[Any, Any]:
+        """What the last month and a day that is not known add to every user: a bias, and factors."""
+        bias, factors = _now_of(self.coding, self._biases[None], self._factors[None])
+        return bias[0], factors[0]
+
+    def _rows_of(self, side: int) -> slice:
+        return slice(int(self.coding.starts[side]), int(self.coding.starts[side + 1]) - 1)
+
+    def _forget(self) -> None:
+        for name in ("coding", "posterior", "_factors", "_now", "_into_average"):
+            self.__dict__.pop(name, None)
+
+    def _shapes(self, n_users: int, n_items: int) -> Shapes:
+        rows, averaged = int(self.coding.starts[-1]), int(self.settings.averaged_factors)
+        shared = sum(count for side in (USERS, ITEMS) for _, count in self.coding.shared(side))
+        samples = len(self._parameter("samples/levels"))
+        return {
+            "level": (1,),
+            "biases": (rows,),
+            "factors": (rows, averaged),
+            "centre": (2, 1 + averaged),
+            "user_noise": (n_users + 1,),
+            "item_counts": (n_items,),
+            **({} if self.coding.days is None else {"days": self.coding.days.shape}),
+            **Posterior.shapes(samples, rows, shared, self.settings.factors),
+        }
+
+    def _dtype(self, name: str) -> type[np.generic]:
+        if name == "days":
+            return np.int64
+        small = ("factors", "samples/biases", "samples/factors", "samples/weights", "samples/features")
+        return np.float16 if name in small else super()._dtype(name)
+
+    def extra(self) -> dict[str, Any]:
+        return {"features": self._coding_fields}
+
+    @classmethod
+    def from_arrays(
+        cls,
+        settings: Settings,
+        arrays: Mapping[str, NDArray[Any]],
+        extra: Mapping[str, Any] | None = None,
+        module: Any = None,
+    ) -> Self:
+        model = super().from_arrays(settings, arrays, extra, module)
+        model._coding_fields = dict((extra or {})["features"])
+        return model
+
+    def fit_memory(self, sizes: Sizes) -> Parts:
+        k, chains = int(self.settings.factors), int(self.settings.chains)
+        rows, features = self._counts(sizes)
+        return {
+            "the chains": chains * (12 * sizes.train + 4 * (k + 1) * (2 * rows + 2 * features) + 40 * rows),
+            "the features of users and items": (36 if self.settings.history else 12) * sizes.train + 40 * features,
+            "the average of samples": 12 * int(self.settings.averaged_factors) * rows,
+            "the samples that are kept": 6 * int(self.settings.samples) * (k + 1) * (rows + features),
+        }
+
+    def learnt_memory(self, sizes: Sizes) -> int:
+        rows, features = self._counts(sizes)
+        kept = 2 * int(self.settings.samples) * (int(self.settings.factors) + 1) * (rows + features)
+        return kept + 2 * int(self.settings.averaged_factors) * rows
+
+    def block_memory(self, sizes: Sizes) -> int:
+        del sizes
+        return 8 * SAMPLED_A_TIME * int(self.settings.samples)
+
+    def _counts(self, sizes: Sizes) -> tuple[int, int]:
+        """At most so many rows and features: days of users are at most ratings."""
+        days = sizes.train // 3 if self.settings.days else 0
+        return sizes.rows + days, (2 if self.settings.history else 1) * sizes.rows + days
+
+
+def _now_of(coding: Coding, biases: NDArray[Any], factors: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """What the last month and an unknown day add, sample by sample: biases (samples,) and factors (samples, k)."""
+    bias, total = np.zeros(len(biases), biases.dtype), np.zeros_like(factors[:, 0])
+    for block in range(MONTHS, len(coding.sizes)):
+        is_month = block == MONTHS and coding.first_month is not None
+        row = int(coding.starts[block + 1]) - (2 if is_month else 1)
+        bias = bias + biases[:, row] + (total * factors[:, row]).sum(axis=1)
+        total = total + factors[:, row]
+    return bias, total
+
+
+def _newcomers(context: Context) -> NDArray[np.int64]:
+    """Which pairs have a user or an item that is known by its columns alone."""
+    found: NDArray[np.int64] = np.empty(0, np.int64)
+    for new in (context.users, context.items):
+        if new is not None:
+            found = np.union1d(found, np.flatnonzero(new.rows >= 0))
+    return found
+
+
+def _joined(first: tuple[Floats, Floats], second: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
+    return np.concatenate((first[0], second[0])), np.concatenate((first[1], second[1]))
+

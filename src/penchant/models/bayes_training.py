@@ -1,0 +1,138 @@
+"""Training `bayes`: chains side by side, what they have in common averaged, some of their samples kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from penchant.data.split import Split
+from penchant.models.averaging import AverageFactors
+from penchant.models.context import Context
+from penchant.models.designing import ITEMS, make_design
+from penchant.models.fitting import FitOptions
+from penchant.models.gibbs_sampling import Chain, Sample
+from penchant.models.posterior import KEPT, Posterior, compile_sample
+from penchant.seeds import numpy_generator
+from penchant.threads import Workers
+
+if TYPE_CHECKING:
+    from penchant.models.bayes import Bayes
+
+ROUNDS = 10  # a fit is shown in so many epochs
+
+
+class BayesTraining:
+    """Epochs of some sweeps of every chain; the model has the average of all samples after each."""
+
+    def __init__(self, model: Bayes, split: Split, options: FitOptions) -> None:
+        self.model, self.split, self.settings = model, split, model.settings
+        self.design, self.coding, order = make_design(split.train, model.wanted())
+        ratings = split.train.ratings[order]
+        self.chains = [
+            Chain(self.design, ratings, self.settings.factors, numpy_generator(options.seed, f"chain {number}"))
+            for number in range(self.settings.chains)
+        ]
+        self.counts = self._rating_counts()
+        self.average = AverageFactors(np.sqrt(self.counts + 1.0), self.settings.averaged_factors)
+        self.biases = np.zeros(self.coding.starts[-1])
+        self.noise = np.zeros(self.coding.n_users + 1)
+        self.level = 0.0
+        self.kept: list[Sample] = []
+        self.swept = 0
+        self.workers = Workers(options.n_threads)
+        kept_sweeps = self.settings.sweeps - self.settings.burn_in
+        self.epochs = min(ROUNDS, kept_sweeps)
+        self._keep_at = self._sweeps_to_keep(kept_sweeps)
+
+    def __enter__(self) -> Self:
+        self.workers.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.workers.__exit__(*error)
+
+    def run_epoch(self, epoch: int, progressed: Callable[[float], None]) -> float:
+        kept_sweeps = self.settings.sweeps - self.settings.burn_in
+        last = self.settings.burn_in + kept_sweeps * (epoch + 1) // self.epochs
+        first = self.swept
+        numbers = np.arange(len(self.chains))
+        while self.swept < last:
+            self.workers.share(numbers, self._sweep)
+            if self.swept >= self.settings.burn_in:
+                self._take(keep=self.swept - self.settings.burn_in in self._keep_at)
+            self.swept += 1
+            progressed((self.swept - first) / (last - first))
+        self._teach()
+        return float(np.mean([np.mean(chain.errors**2, dtype=np.float64) for chain in self.chains]))
+
+    def valid_loss(self) -> float | None:
+        valid = self.split.valid
+        if valid is None or not len(valid):
+            return None
+        users, items = self.split.valid_user_rows, self.split.valid_item_rows
+        predictions = self.model.predict(users, items, Context.of(valid, users, items))
+        return float(np.mean((predictions - valid.ratings) ** 2, dtype=np.float64))
+
+    def snapshot(self) -> dict[str, NDArray[Any]]:
+        return dict(self.model.parameters)
+
+    def restore(self, state: dict[str, NDArray[Any]]) -> None:
+        self.model.learn(state, self.coding)
+
+    def _sweep(self, numbers: NDArray[np.int64]) -> None:
+        for number in numbers:
+            self.chains[number].sweep()
+
+    def _take(self, keep: bool) -> None:
+        """Take the chains' states into the averages, in their order, which the result depends on."""
+        for chain in self.chains:
+            sample = chain.sample()
+            compiled = compile_sample(sample, self.design, self.coding)
+            self.average.add(compiled.factors.T)
+            self.biases += compiled.biases
+            self.level += compiled.level
+            self.noise[:-1] += 1 / sample.user_precisions
+            self.noise[-1] += sample.noise
+            if keep or not self.kept:
+                self.kept.append(sample)
+
+    def _teach(self) -> None:
+        """Give the model what there is so far."""
+        n, coding = self.average.n, self.coding
+        biases, factors = (self.biases / n).astype(np.float32), self.average.result().astype(KEPT)
+        arrays: dict[str, NDArray[Any]] = {
+            "level": np.array([self.level / n], np.float32),
+            "biases": biases,
+            "factors": factors,
+            "user_noise": (self.noise / n).astype(np.float32),
+            "item_counts": self.split.train.item_counts.astype(np.float32),
+            **({} if coding.days is None else {"days": coding.days}),
+            **Posterior.of(self.kept, self.design, coding).pack(),
+        }
+        arrays["centre"] = np.zeros((2, 1 + self.settings.averaged_factors), np.float32)
+        self.model.learn(arrays, coding)
+        self.model.learn({"centre": self._centre()}, coding)
+
+    def _centre(self) -> NDArray[np.float32]:
+        """The vector of the average user of a rating, and bias and factors of its average item."""
+        train, model = self.split.train, self.model
+        users = np.average(model.user_vectors(np.arange(train.n_users, dtype=np.int32)), 0, train.user_counts)
+        items = slice(int(self.coding.starts[ITEMS]), int(self.coding.starts[ITEMS + 1]) - 1)
+        own = np.concatenate((model._biases[items, None], model._factors[items]), axis=1)
+        return np.stack((users, np.average(own, 0, train.item_counts))).astype(np.float32)
+
+    def _rating_counts(self) -> NDArray[np.float64]:
+        """Ratings of each row, 0 for what is not known."""
+        counts = np.zeros(self.coding.starts[-1])
+        for block, rows in enumerate(self.design.rows):
+            first, n_rows = self.coding.starts[block], self.design.blocks[block].n_rows
+            counts[first : first + n_rows] = np.bincount(rows, minlength=n_rows)
+        return counts
+
+    def _sweeps_to_keep(self, kept_sweeps: int) -> set[int]:
+        of_each = max(1, min(kept_sweeps, self.settings.samples // len(self.chains)))
+        return {int((number + 0.5) * kept_sweeps / of_each) for number in range(of_each)}
+

@@ -1,0 +1,187 @@
+"""Samples of a factorisation machine that are kept: for how sure a score is, and for whoever was not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from penchant.models.blocks import Design
+from penchant.models.context import Newcomers
+from penchant.models.designing import ITEMS, USERS, Coding
+
+if TYPE_CHECKING:
+    from penchant.models.gibbs_sampling import Sample
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Rows = NDArray[np.int32]
+Shapes = dict[str, tuple[int, ...]]
+
+KEPT = np.float16  # of a sample; docs/accuracy.md has the error that it makes
+
+
+@dataclass(frozen=True, eq=False)
+class Compiled:
+    """One sample as rows see it, with one row more a block for what is not known.
+
+    Attributes:
+        level: what every score begins with.
+        biases: float32 (rows,).
+        factors: float32 (rows, factors).
+    """
+
+    level: float
+    biases: Floats
+    factors: Floats
+
+
+def compile_sample(sample: Sample, design: Design, coding: Coding) -> Compiled:
+    """Rows of all blocks, and after those of each block what its own features are on average."""
+    starts, added = design.row_starts, coding.starts
+    biases = np.empty(added[-1], np.float32)
+    factors = np.empty((added[-1], len(sample.factors)), np.float32)
+    for block in range(len(design.blocks)):
+        to = slice(added[block], added[block + 1] - 1)
+        rows, own = slice(starts[block], starts[block + 1]), design.group_starts[block]
+        biases[to], factors[to] = sample.row_biases[rows], sample.factors[:, rows].T
+        biases[to.stop], factors[to.stop] = sample.means[-1, own], sample.means[:-1, own]
+    return Compiled(sample.level, biases, factors)
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """Some samples.
+
+    Attributes:
+        levels: float32 (samples,).
+        biases, factors: float16 (samples, rows) and (samples, rows, factors), rows as in Compiled.
+        weights, features: float16 (samples, shared) and (samples, shared, factors): of features that several rows share,
+            those of users before those of items.
+        user_precisions: float32 (samples, factors + 1): of users' own factors and, last, weights.
+    """
+
+    levels: Floats
+    biases: NDArray[np.float16]
+    factors: NDArray[np.float16]
+    weights: NDArray[np.float16]
+    features: NDArray[np.float16]
+    user_precisions: Floats
+
+    @classmethod
+    def of(cls, samples: Sequence[Sample], design: Design, coding: Coding) -> Self:
+        """Of states of chains."""
+        compiled = [compile_sample(sample, design, coding) for sample in samples]
+        shared = np.concatenate([_shared(design, side) for side in (USERS, ITEMS)])
+        return cls(
+            np.array([one.level for one in compiled], np.float32),
+            np.stack([one.biases for one in compiled]).astype(KEPT),
+            np.stack([one.factors for one in compiled]).astype(KEPT),
+            np.stack([sample.weights[shared] for sample in samples]).astype(KEPT),
+            np.stack([sample.features[:, shared].T for sample in samples]).astype(KEPT),
+            np.stack([sample.precisions[:, 0] for sample in samples]).astype(np.float32),
+        )
+
+    @staticmethod
+    def shapes(samples: int, rows: int, shared: int, factors: int) -> Shapes:
+        """The shapes of `pack`'s arrays."""
+        return {
+            "samples/levels": (samples,),
+            "samples/biases": (samples, rows),
+            "samples/factors": (samples, rows, factors),
+            "samples/weights": (samples, shared),
+            "samples/features": (samples, shared, factors),
+            "samples/user_precisions": (samples, factors + 1),
+        }
+
+    def pack(self) -> dict[str, NDArray[Any]]:
+        """As arrays by name."""
+        return {f"samples/{name}": getattr(self, name) for name in self.__dataclass_fields__}
+
+    @classmethod
+    def unpack(cls, arrays: dict[str, NDArray[Any]]) -> Self:
+        """The inverse of `pack`."""
+        return cls(*(arrays[f"samples/{name}"] for name in cls.__dataclass_fields__))
+
+    def __len__(self) -> int:
+        return len(self.levels)
+
+    def compiled(self, number: int) -> Compiled:
+        """One sample in the type that is computed with."""
+        return Compiled(
+            float(self.levels[number]),
+            self.biases[number].astype(np.float32),
+            self.factors[number].astype(np.float32),
+        )
+
+    def scores(self, rows: Rows, more: Sequence[tuple[Floats, Floats]] | None = None) -> Doubles:
+        """Scores of pairs in each sample, float64 (samples, n).
+
+        Args:
+            rows: int32 (blocks, n), numbered through.
+            more: for each sample biases (m,) and factors (m, factors) of rows that come after all others.
+        """
+        from penchant.kernels.gibbs import score_rows
+
+        scores = np.zeros((len(self), rows.shape[1]))
+        for number in range(len(self)):
+            one = self.compiled(number)
+            biases, factors = one.biases, one.factors
+            if more is not None:
+                biases = np.concatenate((biases, more[number][0]))
+                factors = np.concatenate((factors, more[number][1]))
+            score_rows(scores[number], rows, biases, factors, one.level)
+        return scores
+
+    def newcomers(self, side: int, new: Newcomers, coding: Coding) -> list[tuple[Floats, Floats]]:
+        """For each sample, biases (m,) and factors (m, factors) of users or items known only by their columns."""
+        first = self._first_shared(side, coding)
+        features = coding.user_features if side == USERS else coding.item_features
+        if coding.history:
+            first += coding.n_items if side == USERS else coding.n_users
+        unknown = coding.starts[side + 1] - 1
+        n = new.table.height
+        found = [
+            (np.repeat(self.biases[s, unknown, None].astype(np.float32), n), _rows_of(self.factors[s, unknown], n))
+            for s in range(len(self))
+        ]
+        own = [(factors * factors).sum(axis=1) for _, factors in found]
+        for feature in features:
+            rows, members = feature.entries(new.table)
+            values = (1 / np.sqrt(np.bincount(rows, minlength=n)[rows])).astype(np.float32)
+            for s, (biases, factors) in enumerate(found):
+                products = self.features[s, first + members].astype(np.float32) * values[:, None]
+                np.add.at(biases, rows, self.weights[s, first + members].astype(np.float32) * values)
+                np.add.at(factors, rows, products)
+                np.add.at(own[s], rows, (products * products).sum(axis=1))
+            first += len(feature.members)
+        for s, (biases, factors) in enumerate(found):
+            biases += ((factors * factors).sum(axis=1) - own[s]) / 2
+        return found
+
+    def rated(self, item_rows: Rows, coding: Coding) -> tuple[Doubles, Doubles]:
+        """What having rated a set of items adds to a user by itself: biases (samples,), factors (samples, factors)."""
+        if not coding.history or not len(item_rows):
+            return np.zeros(len(self)), np.zeros((len(self), self.features.shape[2]))
+        first, x = self._first_shared(USERS, coding), 1 / np.sqrt(len(item_rows))
+        products = x * self.features[:, first + item_rows].astype(np.float64)
+        factors = products.sum(axis=1)
+        within = ((factors**2).sum(axis=1) - (products**2).sum(axis=(1, 2))) / 2
+        return x * self.weights[:, first + item_rows].astype(np.float64).sum(axis=1) + within, factors
+
+    @staticmethod
+    def _first_shared(side: int, coding: Coding) -> int:
+        return 0 if side == USERS else sum(count for _, count in coding.shared(USERS))
+
+
+def _shared(design: Design, side: int) -> NDArray[np.int64]:
+    """Numbers of the features of a side that are not the rows' own."""
+    block, first = design.blocks[side], design.feature_starts[side]
+    return np.arange(first + block.bounds[1], first + block.bounds[-1])
+
+
+def _rows_of(factors: NDArray[Any], n: int) -> Floats:
+    return np.repeat(factors.astype(np.float32)[None], n, axis=0)
