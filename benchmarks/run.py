@@ -43,6 +43,10 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     ),
     "speed": Benchmark((str(FOLDER / "speed.py"),), "time, error and memory beside peer libraries; half an hour"),
     "reading": Benchmark((str(FOLDER / "reading.py"),), "reading tables beside polars; ten minutes and 4 GB of disk"),
+    "accuracy": Benchmark(
+        (str(FOLDER / "accuracy.py"),),
+        "accuracy, time and intervals beside peer libraries; an hour; $PENCHANT_DATA",
+    ),
     "defaults": Benchmark((str(FOLDER / "defaults.py"),), "accuracy with default settings; needs $PENCHANT_DATA"),
 }
 

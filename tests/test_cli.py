@@ -235,6 +235,11 @@ MISTAKES = {
     "predict mf nosuch.csv": ("nosuch.csv",),
     "predict mf ratings.csv --user nosuch": ("no column 'nosuch'",),
     "predict mf ratings.csv -o out": ("out has no suffix",),
+    "predict mf ratings.csv --interval 1.5": ("--interval is 1.5", "above 0 and below 1"),
+    "predict mf ratings.csv --interval 0": ("--interval is 0", "above 0 and below 1"),
+    "predict mf ratings.csv --interval x": ("--interval is x", "such as 0.9"),
+    "predict mf ratings.csv --interval nan": ("--interval is nan",),
+    "predict mf ratings.csv --time nosuch": ("no column 'nosuch'",),
     "explain mf --user 1": ("Give both --user and --item",),
     "explain mf -k 0": ("-k is 0",),
     "similar mf": ("Missing argument 'ITEM'",),
@@ -242,7 +247,7 @@ MISTAKES = {
     "similar mf 3 -k 0": ("-k is 0",),
     "similar mf 3 --min-ratings -1": ("--min-ratings is -1",),
     "similar bias 3": ("no item factors", "dot, mf or mlp"),
-    "plot mf nosuch -o a.png": ("WHAT is 'nosuch'", "history, map"),
+    "plot mf nosuch -o a.png": ("WHAT is 'nosuch'", "history, map, calibration"),
     "plot mf history": ("Missing option '-o'",),
     "data nosuch": ("No such command 'nosuch'", "penchant data --help"),
     "data fetch nosuch": ("no data set 'nosuch'", "ml-100k"),
@@ -465,6 +470,17 @@ def test_evaluate_ends_with_the_metrics(said: Any, there: Path) -> None:
     assert [line.split()[0] for line in table.splitlines()[1:5]] == ["metric", "mse", "rmse", "mae"]
 
 
+def test_evaluate_ends_with_what_intervals_cover(said: Any, there: Path) -> None:
+    said("fit train.csv -m bias --valid valid.csv -o fresh")
+    result = said("evaluate fresh valid.csv --json").events[-1]["coverage"]
+    assert next(one["covered"] for one in result["levels"] if one["level"] == 0.9) == pytest.approx(0.9, abs=0.02)
+    known = result["n_calibrated_on"]
+    last = said("evaluate fresh valid.csv").out.splitlines()[-1]
+    assert last.startswith("  90 % intervals cover 9")
+    assert f"they were calibrated on {known} of these ratings" in last
+    assert "calibrated" not in said("evaluate fresh train.csv").out
+
+
 def test_evaluate_says_when_the_model_has_seen_the_ratings(said: Any, there: Path) -> None:
     answer = said("evaluate mf ratings.csv --json")
     assert answer.events[-1]["n_trained_on"] == 831
@@ -581,6 +597,37 @@ def test_predictions_are_csv_with_what_is_known(said: Any, there: Path) -> None:
     assert pl.read_parquet(there / "out.parquet").columns == ["user", "item", "prediction", "known"]
 
 
+def test_intervals_are_in_every_form_of_predictions(said: Any, there: Path) -> None:
+    (there / "pairs.csv").write_text("user,item,when\n7,3,2020-01-01\n7,999,2021-01-01\n", encoding="utf-8")
+    columns = ["user", "item", "prediction", "low", "high", "known"]
+    lines = said("predict mf pairs.csv --interval 0.9").out.splitlines()
+    assert lines[0] == ",".join(columns)
+    expected = Recommender.load(there / "mf").predict(7, 3, interval=0.9)
+    assert [float(cell) for cell in lines[1].split(",")[2:5]] == pytest.approx(
+        [expected.prediction, expected.low, expected.high], abs=1e-4
+    )
+    event = said("predict mf pairs.csv --interval 0.9 --time when --json").events[0]
+    assert list(event) == columns
+    assert event["low"] == pytest.approx(expected.low, abs=1e-5)
+    said("predict mf pairs.csv --interval 0.5 -o out.parquet")
+    frame = pl.read_parquet(there / "out.parquet")
+    assert frame.columns == columns
+    assert frame["low"][0] > expected.low
+
+
+def test_a_model_without_validation_has_no_intervals(said: Any, there: Path) -> None:
+    said("fit train.csv -m bias --valid-fraction 0 -o alone")
+    answer = said("predict alone ratings.csv --interval 0.9", code=2)
+    assert "fitted without validation ratings" in answer.err
+    assert "--valid FILE" in answer.err
+    assert answer.out == ""
+    answer = said("plot alone calibration -o picture.png", code=2)
+    assert "What the intervals of alone cover was not measured." in answer.err
+    assert "intervals cover" not in said("evaluate alone valid.csv").out
+    assert "coverage" not in said("evaluate alone valid.csv --json").events[-1]
+    assert not (there / "picture.png").exists()
+
+
 def test_pairs_of_other_ids_are_told(said: Any, there: Path) -> None:
     (there / "pairs.csv").write_text("customer,sku\na,x\nb,y\n", encoding="utf-8")
     assert "none of these users and none of these items" in said("predict mf pairs.csv").err
@@ -615,7 +662,7 @@ def test_similar_finds_a_name_in_any_case(said: Any, there: Path) -> None:
     assert said("similar mf 3 -k 3").out.startswith("\nMost like Film 3 (1953)\n")
 
 
-@pytest.mark.parametrize("what", ["history", "map"])
+@pytest.mark.parametrize("what", ["history", "map", "calibration"])
 def test_a_picture_is_written(said: Any, there: Path, what: str) -> None:
     pytest.importorskip("matplotlib")
     assert said(f"plot mf {what} -o picture.png").out == "The picture is in picture.png\n"

@@ -14,9 +14,16 @@ matplotlib = pytest.importorskip("matplotlib", reason="matplotlib (extra 'plot')
 
 from matplotlib.text import Text  # noqa: E402
 
+from penchant.calibration import LEVELS, AtLevel, Band, Coverage  # noqa: E402
 from penchant.errors import InputError, MissingExtraError  # noqa: E402
 from penchant.models.fitting import Ending, Epoch, FitLog  # noqa: E402
-from penchant.plots import history_figure, map_figure, principal_components, save_figure  # noqa: E402
+from penchant.plots import (  # noqa: E402
+    calibration_figure,
+    history_figure,
+    map_figure,
+    principal_components,
+    save_figure,
+)
 
 
 def log_of(
@@ -243,6 +250,57 @@ def test_items_that_do_not_go_together() -> None:
     factors[1, 1] = np.nan
     with pytest.raises(InputError, match="NaN"):
         map_figure(factors, names, counts, title="")
+
+
+# --- calibration --------------------------------------------------------------------------------------
+
+COVERAGE = Coverage(
+    tuple(AtLevel(level, level**1.2, 4 * level) for level in LEVELS),
+    (Band(0, 1_234_567, 0.8, 0.001), Band(50, 30, 0.95, 0.05), Band(500, 7, 1.0, 0.0)),
+    (Band(0, 3, 0.0, 0.0), Band(5, 900, 0.91, 0.01)),
+    1_234_604,
+    True,
+)
+
+
+def test_calibration_shows_levels_and_bands() -> None:
+    levels, bands = calibration_figure(COVERAGE, "$mf$").axes
+    curve = next(line for line in levels.lines if line.get_marker() == "o")
+    np.testing.assert_array_equal(curve.get_xdata(), LEVELS)
+    np.testing.assert_allclose(curve.get_ydata(), np.array(LEVELS) ** 1.2)
+    assert levels.get_title(loc="left") == "$mf$: coverage by level"
+    assert [label.get_text() for label in bands.get_yticklabels()] == [
+        *("users with 0 to 49", "users with 50 to 499", "users with 500 or more"),
+        *("items with 0 to 4", "items with 5 or more"),
+    ]
+    dots = [line.get_xdata()[0] for line in bands.lines if line.get_marker() == "o"]
+    assert dots == [0.8, 0.95, 1.0, 0.0, 0.91]
+    bars = [
+        list(line.get_xdata()) for line in bands.lines if line.get_marker() == "None" and line.get_linestyle() == "-"
+    ]
+    assert bars[1] == pytest.approx([0.95 - 1.96 * 0.05, 1])
+    assert labels(bands) == ["1,234,567", "30", "7", "3", "900", "ratings"]
+
+
+@pytest.mark.parametrize("name", ["mf", "A module of one's own with a long name"])
+def test_nothing_of_the_calibration_overlaps(name: str) -> None:
+    figure = calibration_figure(COVERAGE, name)
+    figure.draw_without_rendering()
+    texts = [figure._suptitle]
+    for axes in figure.axes:
+        shown = [*axes.get_xticklabels(), *axes.get_yticklabels(), axes.xaxis.label, axes.yaxis.label, axes._left_title]
+        texts += [text for text in (*shown, *axes.texts) if text.get_text()]
+    boxes = extents(figure, texts)
+    assert n_overlaps(boxes) == 0
+    assert all(figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 for box in boxes)
+
+
+def test_a_coverage_of_one_band_is_drawn(tmp_path: Path) -> None:
+    one = Coverage((AtLevel(0.9, 0.0, 1.0),), (Band(0, 1, 0.0, 0.0),), (Band(0, 1, 0.0, 0.0),), 1)
+    for kind in ("png", "svg"):
+        save_figure(calibration_figure(one, "bias"), tmp_path / f"one.{kind}")
+        save_figure(calibration_figure(one, "bias"), tmp_path / f"two.{kind}")
+        assert (tmp_path / f"one.{kind}").read_bytes() == (tmp_path / f"two.{kind}").read_bytes()
 
 
 # --- files --------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from penchant.job import compare, fit
     from penchant.models import MODELS, Model, build
     from penchant.models.fitting import Epoch, FitLog, FitOptions
-    from penchant.serving.answers import Recommendation
+    from penchant.serving.answers import Prediction, Recommendation
     from penchant.serving.recommender import Recommender
 
 _HOMES = {
@@ -36,6 +36,7 @@ _HOMES = {
     "MODELS": "penchant.models",
     "Model": "penchant.models",
     "PenchantError": "penchant.errors",
+    "Prediction": "penchant.serving.answers",
     "Recommendation": "penchant.serving.answers",
     "Recommender": "penchant.serving.recommender",
     "Report": "penchant.evaluate",
@@ -59,6 +60,7 @@ __all__ = [
     "Interactions",
     "Model",
     "PenchantError",
+    "Prediction",
     "Recommendation",
     "Recommender",
     "Report",

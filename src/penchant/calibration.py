@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from penchant.data.context import Context
+from penchant.data.interactions import Interactions
 from penchant.data.split import Split
 from penchant.errors import ArtifactError, SettingError
 from penchant.intervals import Around, Conformal, Quantiles, around, check_level, conformity, has_intervals
 from penchant.models.base import Floats, Model, Rows
-from penchant.models.context import Context
 from penchant.seeds import numpy_generator
 
-Counts = NDArray[np.int64]
+Counts = NDArray[np.integer[Any]]
 
 LEVELS = tuple(round(0.05 * step, 2) for step in range(1, 20))  # 0.05 to 0.95
 BAND_LEVEL = 0.9
@@ -98,11 +99,26 @@ class Coverage:
             ArtifactError: it is something else.
         """
         try:
-            levels = tuple(AtLevel(*(float(one[key]) for key in ("level", "covered", "width"))) for one in found["levels"])
+            levels = tuple(
+                AtLevel(float(one["level"]), float(one["covered"]), float(one["width"])) for one in found["levels"]
+            )
             users, items = (tuple(map(_band, found[side])) for side in ("users", "items"))
+            if not (levels and users and items):
+                raise ValueError("it is empty")
             return cls(levels, users, items, int(found["n"]), bool(found["crossed"]))
         except (LookupError, TypeError, ValueError) as error:
             raise ArtifactError(f"The coverage in the manifest is damaged: {error!r}", remedy="Fit again.") from error
+
+
+def kept_coverage(about: Mapping[str, Any]) -> Coverage | None:
+    """What a fit kept in its manifest, or None.
+
+    Raises:
+        ArtifactError: it is something else.
+    """
+    valid = about.get("valid")
+    found = valid.get("coverage") if isinstance(valid, Mapping) else None
+    return None if found is None else Coverage.from_json(found)
 
 
 def _band(found: Mapping[str, Any]) -> Band:
@@ -124,7 +140,7 @@ class Rated:
     Attributes:
         ratings: float32 (n,).
         owners: whole numbers (n,), which user each is by, also of users that the model does not know.
-        user_counts, item_counts: int64 (n,), training ratings of each one's user and item.
+        user_counts, item_counts: whole numbers (n,), training ratings of each one's user and item.
     """
 
     ratings: Floats
@@ -132,38 +148,40 @@ class Rated:
     user_counts: Counts
     item_counts: Counts
 
+    @classmethod
+    def of(cls, ratings: Interactions, rows: tuple[Rows, Rows], user_counts: Counts, item_counts: Counts) -> Rated:
+        """Of ratings whose users and items are these rows of a model, with the counts of its rows."""
+        counts = (
+            np.append(of_all, 0).astype(np.int32)[of]
+            for of, of_all in zip(rows, (user_counts, item_counts), strict=True)
+        )
+        return cls(ratings.ratings, ratings.user_rows, *counts)  # -1 is the row after the last
 
-def counts_at(counts: Counts, rows: Rows) -> Counts:
-    """The counts of rows, 0 where a row is -1."""
-    return np.where(rows >= 0, counts[rows], 0)
 
-
-def measure(parts: Sequence[tuple[Around, Rated]], levels: Sequence[float] = LEVELS, crossed: bool = False) -> Coverage:
-    """What intervals covered, over all parts together.
+def measure(intervals: Around, rated: Rated, levels: Sequence[float] = LEVELS, crossed: bool = False) -> Coverage:
+    """What the intervals of some ratings cover.
 
     Raises:
         SettingError: a level is not between 0 and 1, or there is nothing to measure on.
     """
-    n = sum(len(rated.ratings) for _, rated in parts)
+    n = len(rated.ratings)
     if not n:
         raise SettingError("There is nothing to measure coverage on.", remedy="Give at least one rating.")
     found = []
     for level in sorted({check_level(level) for level in levels}):
-        covered, widths = zip(*(_inside(intervals, rated, level) for intervals, rated in parts), strict=True)
-        inside = sum(int(part.sum()) for part in covered)
-        width = sum(float(part.sum(dtype=np.float64)) for part in widths)
-        found.append(AtLevel(level, inside / n, width / n))
-    inside_all = np.concatenate([_inside(intervals, rated, BAND_LEVEL)[0] for intervals, rated in parts])
-    owners, by_user, by_item = (
-        np.concatenate([getattr(rated, name) for _, rated in parts]) for name in ("owners", "user_counts", "item_counts")
-    )
-    users, items = _bands(inside_all, owners, by_user, USER_BANDS), _bands(inside_all, owners, by_item, ITEM_BANDS)
+        inside, width = _inside(intervals, rated.ratings, level)
+        found.append(AtLevel(level, float(inside.mean()), width))
+    inside, _ = _inside(intervals, rated.ratings, BAND_LEVEL)
+    users = _bands(inside, rated.owners, rated.user_counts, USER_BANDS)
+    items = _bands(inside, rated.owners, rated.item_counts, ITEM_BANDS)
     return Coverage(tuple(found), users, items, n, crossed)
 
 
-def _inside(intervals: Around, rated: Rated, level: float) -> tuple[NDArray[np.bool_], Floats]:
+def _inside(intervals: Around, ratings: Floats, level: float) -> tuple[NDArray[np.bool_], float]:
+    """Which ratings are in their intervals, and the mean width of these."""
     low, high = intervals.ends(level)
-    return (low <= rated.ratings) & (rated.ratings <= high), high - low
+    inside = (low <= ratings) & (ratings <= high)
+    return inside, float(np.mean(np.subtract(high, low, out=high), dtype=np.float64))
 
 
 def _bands(inside: NDArray[np.bool_], owners: Rows, counts: Counts, starts: Sequence[int]) -> tuple[Band, ...]:
@@ -175,8 +193,7 @@ def _bands(inside: NDArray[np.bool_], owners: Rows, counts: Counts, starts: Sequ
 def _covered(inside: NDArray[np.bool_], owners: Rows, least: int) -> Band:
     """The error is that of a ratio of sums over users, and not below the one of as many independent ratings."""
     n, part = len(inside), float(inside.mean())
-    _, owner = np.unique(owners, return_inverse=True)
-    off = np.bincount(owner, inside - part)  # of each user: how many more are covered than expected
+    off = np.bincount(owners, inside - part)  # of each user: how many more are covered than expected
     variance = max(float((off**2).sum()) / n**2, part * (1 - part) / n)
     return Band(least, n, part, variance**0.5)
 
@@ -194,23 +211,24 @@ def validation_coverage(
     if valid is None or not len(valid) or not has_intervals(model, conformal):
         return None
     intervals = around(model, conformal, *rows, Context.of(valid, *rows))
-    counts = counts_at(split.train.user_counts, rows[0]), counts_at(split.train.item_counts, rows[1])
-    rated = Rated(valid.ratings, valid.user_rows, *counts)
+    rated = Rated.of(valid, rows, split.train.user_counts, split.train.item_counts)
     if conformal is None:
-        return measure([(intervals, rated)], levels)
-    drawn = numpy_generator(seed, "calibration").permutation(valid.n_users) % 2 == 0
-    first = drawn[valid.user_rows]
-    halves = np.flatnonzero(first), np.flatnonzero(~first)
-    if not all(map(len, halves)):
+        return measure(intervals, rated, levels)
+    first = _first_half(valid.user_rows, seed)
+    if first.all() or not first.any():
         return None
     scores = conformity(intervals, valid.ratings)
-    parts = []
-    for measured, other in (halves, halves[::-1]):
-        multiple = Quantiles.of(scores[other]).at
-        parts.append((replace(intervals.take(measured), multiple=multiple), _take(rated, measured)))
-    return measure(parts, levels, crossed=True)
+    of_first, of_second = Quantiles.of(scores[first]), Quantiles.of(scores[~first])
+
+    def multiple(level: float) -> Floats:
+        return np.where(first, np.float32(of_second.at(level)), np.float32(of_first.at(level)))
+
+    return measure(replace(intervals, multiple=multiple), rated, levels, crossed=True)
 
 
-def _take(rated: Rated, positions: NDArray[Any]) -> Rated:
-    columns = rated.ratings, rated.owners, rated.user_counts, rated.item_counts
-    return Rated(*(column[positions] for column in columns))
+def _first_half(owners: Rows, seed: int) -> NDArray[np.bool_]:
+    """Which ratings are by the first half of their users, drawn at random."""
+    users = np.flatnonzero(np.bincount(owners))
+    first = np.zeros(int(owners.max()) + 1, bool)
+    first[users] = numpy_generator(seed, "calibration").permutation(len(users)) % 2 == 0
+    return first[owners]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from statistics import NormalDist
 from typing import Any
@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from penchant.data.context import Context
 from penchant.data.interactions import Interactions
 from penchant.data.split import Split
 from penchant.errors import SettingError, UnsupportedError
 from penchant.models.base import Floats, Model, Rows
-from penchant.models.context import Context
 
 # How many ratings with how many times the mean squared residual are added to a user's (an item's) own: above 1, as
 # few ratings leave a bias and factors uncertain, and training residuals do not show it. Chosen by the coverage of
@@ -36,12 +36,12 @@ LEAST_SQUARE = 1e-12  # of a residual: a model without errors has intervals of n
 
 RATINGS_A_TIME = 1_000_000
 KEPT_SCORES = 1_000  # quantiles that are kept of the conformity scores, when there are more scores
-ROUNDING = 1 + 1e-6  # wider by what float32 loses, so that a rating at the very end is inside
+ROUNDING = np.float32(1 + 1e-6)  # wider by what float32 loses, so that a rating at the very end is inside
 
 
 def check_level(level: float) -> float:
     """Return a level, or raise SettingError when it is not between 0 and 1."""
-    if isinstance(level, bool) or not isinstance(level, (int, float, np.number)) or not 0 < level < 1:
+    if isinstance(level, bool) or not isinstance(level, (int, float, np.floating)) or not 0 < level < 1:
         raise SettingError(f"The level of an interval is {level!r}.", remedy="Give a number between 0 and 1, as 0.9.")
     return float(level)
 
@@ -169,24 +169,21 @@ class Around:
 
     Attributes:
         centres, units: float32 (n,), units above 0.
-        multiple: level -> how many units from the centre to an end; infinite for all of the scale.
+        multiple: level -> how many units from the centre to an end, for all pairs or for each (n,); infinite for all
+            of the scale.
         scale: the lowest and the highest rating of training.
     """
 
     centres: Floats
     units: Floats
-    multiple: Callable[[float], float]
+    multiple: Callable[[float], float | Floats]
     scale: tuple[float, float]
 
     def ends(self, level: float) -> tuple[Floats, Floats]:
         """The lower and the upper ends, float32 (n,) each."""
-        half = self.multiple(level) * ROUNDING * self.units.astype(np.float64)
-        low, high = (np.clip(self.centres + sign * half, *self.scale).astype(np.float32) for sign in (-1, 1))
-        return low, high
-
-    def take(self, positions: NDArray[Any]) -> Around:
-        """Of some of the pairs."""
-        return replace(self, centres=self.centres[positions], units=self.units[positions])
+        half = np.asarray(self.multiple(check_level(level)), np.float32) * ROUNDING * self.units
+        low, high = (np.nextafter(self.centres + sign * half, sign * np.float32(np.inf)) for sign in (-1, 1))
+        return np.clip(low, *self.scale), np.clip(high, *self.scale)
 
 
 def normal_multiple(level: float) -> float:

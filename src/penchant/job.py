@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from penchant import artifact
+from penchant.calibration import validation_coverage
 from penchant.data.interactions import Interactions
 from penchant.data.read import read_ratings
 from penchant.data.sizes import check_reading
 from penchant.data.split import Split, split_file, split_last, split_none, split_random, split_time
 from penchant.data.write import check_folder
 from penchant.errors import SettingError
+from penchant.intervals import calibrate
 from penchant.machine import parse_memory
 from penchant.models import Model, build, build_own, model_class
 from penchant.models.fitting import Epoch, FitLog, FitOptions, Listener, NothingLearnt, Silent
@@ -202,11 +204,14 @@ def _fit_and_measure(model: Model, split: Split, options: FitOptions) -> Recomme
         log = _fit(model, split, options)
     except KeyboardInterrupt:  # also while torch is still loading, before there are epochs
         raise NothingLearnt from None
-    fitted = Recommender.of(model, split, log, {"data": describe_data(split), "split": describe_split(split)})
+    about = {"data": describe_data(split), "split": describe_split(split)}
+    fitted = Recommender.of(model, split, log, about, calibrate(model, split))
     if split.valid is None or not len(split.valid):
         return fitted
-    report = fitted.evaluate(split.valid, seed=options.seed)
-    return replace(fitted, about={**fitted.about, "valid": report.to_json()})
+    report = fitted.evaluate(split.valid, seed=options.seed).to_json()
+    coverage = validation_coverage(model, fitted.conformal, split, options.seed)
+    measured = report | ({"coverage": coverage.to_json()} if coverage is not None else {})
+    return replace(fitted, about={**about, "valid": measured})
 
 
 def _fit(model: Model, split: Split, options: FitOptions) -> FitLog:
@@ -245,14 +250,15 @@ class _Named:
         self.listener.ended_epoch(self.name, epoch)
 
 
-def count_trained_on(recommender: Recommender, ratings: Interactions) -> int:
-    """How many of some ratings, by user and item, a model was trained on."""
+def count_trained_on(recommender: Recommender, ratings: Interactions, *, validated: bool = False) -> int:
+    """How many of some ratings, by user and item, a model was trained on; or was validated on instead."""
     history, n_items = recommender.history, len(recommender.items)
     owners = np.repeat(np.arange(len(recommender.users), dtype=np.int64), np.diff(history.starts))
-    trained_on = (owners * n_items + history.item_rows)[history.in_training]
+    part = ~history.in_training if validated else history.in_training
+    seen = (owners * n_items + history.item_rows)[part]
     user_rows, item_rows = ratings.rows_in(recommender.users, recommender.items)
     known = (user_rows >= 0) & (item_rows >= 0)
-    return int(np.isin(user_rows[known].astype(np.int64) * n_items + item_rows[known], trained_on).sum())
+    return int(np.isin(user_rows[known].astype(np.int64) * n_items + item_rows[known], seen).sum())
 
 
 def as_split(ratings: Any, *, valid: Any = None, memory: int | None = None, **how: Any) -> Split:

@@ -63,6 +63,21 @@ def fraction(flag: str) -> Callable[[Any], float]:
     return read
 
 
+def level(flag: str) -> Callable[[Any], float]:
+    """A reader of numbers above 0 and below 1."""
+
+    def read(text: Any) -> float:
+        try:
+            value = float(str(text))
+        except ValueError:
+            value = -1.0
+        if not 0 < value < 1:
+            raise SettingError(f"{flag} is {text}.", remedy="Give a number above 0 and below 1, such as 0.9.")
+        return value
+
+    return read
+
+
 def choice(flag: str, *choices: str) -> Callable[[Any], str]:
     """A reader of one of several words."""
 

@@ -1,4 +1,4 @@
-"""Pictures: the losses of one or more fits, and a map of items. The only home of matplotlib.
+"""Pictures: the losses of one or more fits, a map of items, what intervals cover. The only home of matplotlib.
 
 Figures are built without pyplot and under matplotlib's own defaults, so neither a screen nor anybody's
 settings play a part: the same input gives the same bytes.
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from penchant.calibration import BAND_LEVEL, Band, Coverage
 from penchant.errors import InputError, MissingExtraError
 from penchant.labels import Places
 from penchant.models.fitting import FitLog
@@ -28,7 +29,7 @@ try:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.collections import LineCollection
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
 except ImportError as error:
     raise MissingExtraError("Drawing", extra="plot") from error
 
@@ -56,6 +57,9 @@ LONGEST_NAME = 32  # characters
 LONGEST_TITLE = 80
 LINE_HEIGHT = 13.0  # points, of a label of 9 points with air
 SMALLEST_DOT, LARGEST_DOT = 12.0, 90.0  # points², the area of the square around it
+
+COUNT = {"color": GREY, "fontsize": 9, "va": "center", "annotation_clip": False}
+NORMAL_95 = 1.96  # standard errors to each side
 
 SHORTEST_LEADER = 4.0  # points; a label nearer than this needs no line to its dot
 
@@ -318,6 +322,78 @@ def _write_names(axes: Any, positions: Floats, names: list[str], areas: Floats) 
     lines = to_data(leaders.reshape(-1, 2) / point).reshape(-1, 2, 2)
     axes.add_collection(LineCollection(lines, colors=GREY, linewidths=0.5, alpha=0.7, zorder=1), autolim=False)
     return int(fits.sum())
+
+
+# --- calibration --------------------------------------------------------------------------------------
+
+
+def calibration_figure(coverage: Coverage, model: str) -> Figure:
+    """What intervals cover: by the level that was asked for, and, at 90 %, by user activity and item popularity.
+
+    Bars reach to 95 % limits of each band.
+    """
+    with _drawing():
+        figure = Figure(figsize=(10, 5), layout="constrained")
+        FigureCanvasAgg(figure)
+        figure.suptitle(_calibration_note(coverage), x=0.01, ha="left", color=GREY, fontsize=9)
+        left, right = figure.subplots(1, 2, width_ratios=(1, 1.25))
+        left.set_title(f"{_shorten(model, LONGEST_NAME)}: coverage by level", parse_math=False)
+        _draw_levels(left, coverage)
+        right.set_title(f"{_percent(BAND_LEVEL)} intervals by training ratings")
+        _draw_bands(right, coverage)
+    return figure
+
+
+def _calibration_note(coverage: Coverage) -> str:
+    crossed = ", each half of the users with intervals calibrated on the other" if coverage.crossed else ""
+    return f"{coverage.n:,} validation ratings{crossed}"
+
+
+def _draw_levels(axes: Any, coverage: Coverage) -> None:
+    levels, covered = zip(*((one.level, one.covered) for one in coverage.levels), strict=True)
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":", zorder=0)
+    axes.plot(levels, covered, "o-", color=PALETTE[0], linewidth=1.8, markersize=4, clip_on=False)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    axes.set_xlabel("level asked for")
+    axes.set_ylabel("ratings covered")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(nbins=5))
+        axis.set_major_formatter(FuncFormatter(_percent))
+
+
+def _draw_bands(axes: Any, coverage: Coverage) -> None:
+    """Users' bands on top, items' below, with the numbers of ratings at the right; each band is a line of its own."""
+    rows: list[tuple[str, Band, str]] = []
+    for kind, bands, colour in (("users", coverage.users, PALETTE[0]), ("items", coverage.items, PALETTE[1])):
+        rows += [(f"{kind} with {_range(bands, place)}", band, colour) for place, band in enumerate(bands)]
+    places = np.arange(len(rows))
+    heights = -places - (places >= len(coverage.users))  # a line free between users and items
+    axes.axvline(BAND_LEVEL, color=GREY, linewidth=0.8, linestyle=":", zorder=0)
+    for height, (_, band, colour) in zip(heights, rows, strict=True):
+        reach = NORMAL_95 * band.error
+        ends = [max(0.0, band.covered - reach), min(1.0, band.covered + reach)]
+        axes.plot(ends, [height, height], color=colour, linewidth=1.8, solid_capstyle="butt")
+        axes.plot(band.covered, height, "o", color=colour, markersize=6)
+        axes.annotate(f"{band.n:,}", (1, height), (6, 0), ("axes fraction", "data"), "offset points", **COUNT)
+    axes.set_yticks(heights, [label for label, *_ in rows])
+    axes.set_ylim(heights.min() - 0.7, 0.7)
+    axes.annotate("ratings", (1, 1), (6, 4), "axes fraction", "offset points", color=GREY, fontsize=9)
+    axes.set_xlabel("ratings covered, with 95 % limits")
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_formatter(FuncFormatter(_percent))
+
+
+def _percent(part: float, _: int = 0) -> str:
+    return f"{round(100 * part, 6):g} %"
+
+
+def _range(bands: Sequence[Band], place: int) -> str:
+    """A band in words. Its end is where the next one begins that has ratings."""
+    least = bands[place].least
+    if place + 1 == len(bands):
+        return f"{least:,} or more"
+    return f"{least:,} to {bands[place + 1].least - 1:,}"
 
 
 # --- files --------------------------------------------------------------------------------------------

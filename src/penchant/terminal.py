@@ -215,6 +215,15 @@ def say_metrics(report: Mapping[str, Any]) -> None:
     say(f"  {counted(report['n'], 'rating')}{note}")
 
 
+def say_coverage(found: Mapping[str, Any]) -> None:
+    """One line of what 90 % intervals cover, as `Coverage.to_json` has it; of nothing, nothing."""
+    for one in found.get("levels", ()):
+        if one["level"] == 0.9:
+            seen = found.get("n_calibrated_on", 0)
+            note = f"; they were calibrated on {seen:,} of these ratings" if seen else ""
+            say(f"  90 % intervals cover {one['covered']:.1%} of them; mean width {one['width']:.2f}{note}")
+
+
 def _interval(ends: Sequence[float]) -> str:
     return f"{ends[0]:.4f} – {ends[1]:.4f}"
 

@@ -17,6 +17,7 @@ USERS, ITEMS, MONTHS, DAYS, WORDS = 9, 7, 3, 14, 4
 UNNAMED_USER, UNNAMED_ITEM = 4, 2  # without ratings
 ONCE_USER, ONCE_ITEM = 6, 5  # with one
 ORDERS = ["shuffled", "by user"]
+PRIOR = 0.7, 0.4  # shape and rate of the precisions of groups of features
 
 
 def random_design(seed: int, order: str, n: int = 60) -> Design:
@@ -69,18 +70,17 @@ def dense(block: Block) -> NDArray[np.float64]:
 class Twin:
     """The same chain on x (n, features), one coordinate after the other."""
 
-    def __init__(self, design: Design, ratings: Any, factors: int, generator: np.random.Generator) -> None:
+    def __init__(self, design: Design, ratings: Any, start: Any, generator: np.random.Generator) -> None:
         self.x = np.hstack([dense(block)[rows] for block, rows in zip(design.blocks, design.rows, strict=True)])
         self.users, self.n_users = design.rows[0], design.blocks[0].n_rows
         self.members = [range(*pair) for pair in zip(design.group_bounds[:-1], design.group_bounds[1:], strict=True)]
         self.group = np.concatenate([[g] * len(members) for g, members in enumerate(self.members)])
-        self.ratings, self.k, self.draw = ratings.astype(float), factors, generator
-        n_features = self.x.shape[1]
-        self.v = (np.float32(0.1) * generator.standard_normal((factors, n_features), np.float32)).astype(float)
-        self.w = np.zeros(n_features)
+        self.ratings, self.k, self.draw = ratings.astype(float), len(start), generator
+        generator.standard_normal(start.shape, np.float32)  # of which the chain makes its start
+        self.v, self.w = start.astype(float), np.zeros(self.x.shape[1])
         self.mean = self.level = float(self.ratings.mean())
         self.variance, self.nu = 1.0, 4.0
-        self.means, self.precisions = (np.full((factors + 1, len(self.members)), value) for value in (0.0, 1.0))
+        self.means, self.precisions = (np.full((self.k + 1, len(self.members)), value) for value in (0.0, 1.0))
 
     def errors(self) -> NDArray[np.float64]:
         """Ratings minus scores, from nothing but the parameters."""
@@ -133,8 +133,8 @@ class Twin:
         rates, shapes, sizes, sums = (np.empty(shape) for _ in range(4))
         for f, g in np.ndindex(shape):
             own = values[f, self.members[g]]
-            rates[f, g] = (1 + ((own - self.means[f, g]) ** 2).sum() + self.means[f, g] ** 2) / 2
-            shapes[f, g] = (1 + len(own) + 1) / 2
+            rates[f, g] = PRIOR[1] + (((own - self.means[f, g]) ** 2).sum() + self.means[f, g] ** 2) / 2
+            shapes[f, g] = PRIOR[0] + (len(own) + 1) / 2
             sizes[f, g], sums[f, g] = len(own), own.sum()
         self.precisions = self.draw.gamma(shapes) / rates
         spreads = 1 / np.sqrt((sizes + 1) * self.precisions)
@@ -146,8 +146,8 @@ class Twin:
 def test_a_sweep_over_blocks_is_a_sweep_over_the_dense_matrix(order: str, sweeps: int) -> None:
     design = random_design(1, order)
     ratings = random_ratings(design, 2)
-    chain = Chain(design, ratings, 2, np.random.default_rng(3))
-    twin = Twin(design, ratings, 2, np.random.default_rng(3))
+    chain = Chain(design, ratings, 2, np.random.default_rng(3), feature_prior=PRIOR)
+    twin = Twin(design, ratings, chain.features, np.random.default_rng(3))
     for _ in range(sweeps):
         chain.sweep()
         twin.sweep()

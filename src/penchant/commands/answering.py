@@ -11,7 +11,7 @@ import typer
 from penchant import progress, terminal
 from penchant.commands.asking import known_user, load, plain
 from penchant.errors import SettingError
-from penchant.options import ItemColumn, Json, K, ModelDir, Module, Threads, UserColumn
+from penchant.options import ItemColumn, Json, K, ModelDir, Module, Threads, UserColumn, level
 
 A_BLOCK = 500_000  # predictions written at a time
 
@@ -99,6 +99,22 @@ def predict(
     pairs: Annotated[Path, typer.Argument(metavar="PAIRS", help="Table with columns of users and items.")],
     user: UserColumn = None,
     item: ItemColumn = None,
+    time: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Column of the times to predict for.",
+            show_default="found by its usual names, or now",
+        ),
+    ] = None,
+    interval: Annotated[
+        float | None,
+        typer.Option(
+            metavar="LEVEL",
+            parser=level("--interval"),
+            help="Also where a rating will be with this probability, such as 0.9.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", metavar="FILE", help="File: .csv, .tsv, .parquet or .jsonl.")
     ] = None,
@@ -107,10 +123,12 @@ def predict(
 ) -> None:
     """Predict the ratings of pairs of a user and an item, as CSV where no file is given.
 
-    The column 'known' says what the model knows of a pair: both, user, item or neither.
+    The column 'known' says what the model knows of a pair: both, user, item or neither. With --interval, columns
+    'low' and 'high' are the ends of an interval for each rating.
 
     Examples:
       penchant predict model pairs.csv
+      penchant predict model pairs.csv --interval 0.9
       penchant predict model pairs.csv --user customer --item sku -o predictions.parquet
     """
     from penchant.data.pairs import read_pairs
@@ -119,8 +137,8 @@ def predict(
     if out is not None:
         check_writable(out)
     recommender = load(model_dir, module)
-    users, items = read_pairs(pairs, user=user, item=item)
-    frame = recommender.predict_pairs(users, items)
+    users, items, times = read_pairs(pairs, user=user, item=item, time=time)
+    frame = recommender.predict_pairs(users, items, interval, times)
     frame.insert_column(0, users.alias("user"))
     frame.insert_column(1, items.alias("item"))
     if out is not None:

@@ -192,6 +192,8 @@ def evaluate(
 ) -> None:
     """Measure a saved model on a table of ratings, with 95 % intervals over its users.
 
+    The last line says how many of the ratings are within their 90 % prediction intervals.
+
     Examples:
       penchant evaluate model u1.test
       penchant evaluate model newer.csv --metrics rmse --json
@@ -205,6 +207,8 @@ def evaluate(
     found = read_table(ratings, json, reading)
     report = recommender.evaluate(found, names, seed).to_json()
     report["n_trained_on"] = job.count_trained_on(recommender, found)
+    coverage = _measure_coverage(recommender, found)
+    report |= {"coverage": coverage} if coverage else {}
     if report["n_unknown"] == report["n"]:
         terminal.warn("The model knows none of these pairs; are the ids the same? (--item title for titles.)")
     if report["n_trained_on"]:
@@ -214,3 +218,17 @@ def evaluate(
         terminal.say_json({"event": "result", **report})
     else:
         terminal.say_metrics(report)
+        terminal.say_coverage(coverage)
+
+
+def _measure_coverage(recommender: Any, ratings: Any) -> dict[str, Any]:
+    """What the model's intervals cover, for JSON; nothing where it has none."""
+    from penchant import job
+    from penchant.intervals import has_intervals
+
+    if not has_intervals(recommender.model, recommender.conformal):
+        return {}
+    found = recommender.coverage(ratings).to_json()
+    if recommender.conformal is not None:
+        found["n_calibrated_on"] = job.count_trained_on(recommender, ratings, validated=True)
+    return found

@@ -89,8 +89,8 @@ def plot(
         str,
         typer.Argument(
             metavar="WHAT",
-            parser=choice("WHAT", "history", "map"),
-            help="history (losses by epoch) or map (items by their factors).",
+            parser=choice("WHAT", "history", "map", "calibration"),
+            help="history (losses by epoch), map (items by their factors) or calibration (what intervals cover).",
         ),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="File: .png, .svg or .pdf.")],
@@ -104,6 +104,7 @@ def plot(
     Examples:
       penchant plot model history -o history.png
       penchant plot model map --items 60 -o map.svg
+      penchant plot model calibration -o calibration.png
     """
     from penchant import plots
 
@@ -112,6 +113,16 @@ def plot(
         if recommender.log is None:
             raise InputError(f"{model_dir} has no log of a fit.", remedy="Fit the model again.")
         figure = plots.history_figure([recommender.log])
+    elif what == "calibration":
+        from penchant.calibration import kept_coverage
+
+        coverage = kept_coverage(recommender.about)
+        if coverage is None:
+            raise InputError(
+                f"What the intervals of {model_dir} cover was not measured.",
+                remedy="Fit the model again with validation ratings of two users or more.",
+            )
+        figure = plots.calibration_figure(coverage, terminal.display_name(recommender))
     else:
         figure = plots.map_figure(
             recommender.model.item_factors(),

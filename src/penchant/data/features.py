@@ -7,14 +7,15 @@ A column of text is read without being told what it is, as one of
 - years: the last year between 1800 and 2099 that a text names ("Heat (1995)", "01-Jan-1995"), in steps of five;
 - numbers: in ten bins of equally many rows.
 
-What is none of these (a name, an address, a number of its own for every row) says nothing about a row that has another, and
-is left out.
+What is none of these (a name, an address, a number of its own for every row, the same for all) says nothing about a row
+that has another, and is left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -27,7 +28,7 @@ Kind = Literal["words", "flags", "years", "numbers"]
 Columns = Literal["auto", "none"] | tuple[str, ...]
 
 SEPARATOR = "|"
-YEAR = r"(1[89]\d\d|20\d\d)"
+YEAR = "^(1[89]|20)[0-9]{2}$"
 YEARS_A_BIN = 5
 N_BINS = 10
 MOST_WORDS = 1000
@@ -57,10 +58,12 @@ class Feature:
         binned = self.kind in ("years", "numbers")
         if self.kind not in get_args(Kind) or not self.columns or not self.members:
             raise ValueError(f"no feature is of kind {self.kind!r} with {len(self.members)} members")
-        if binned and (len(self.edges) != len(self.members) - 1 or any(np.diff(self.edges) <= 0)):
+        rising = all(low < high for low, high in pairwise((-np.inf, *self.edges, np.inf)))
+        if len(self.edges) != binned * (len(self.members) - 1) or not rising:
             raise ValueError(f"the edges of {self.name} do not rise between its {len(self.members)} bins")
-        if self.kind == "flags" and self.members != self.columns:
-            raise ValueError("the members of flags are not their columns")
+        columns = self.members if self.kind == "flags" else self.columns[:1]
+        if self.columns != columns or len(set(self.members)) < len(self.members):
+            raise ValueError(f"{self.kind} of {self.columns} cannot have the members {self.members}"[:200])
 
     @property
     def name(self) -> str:
@@ -85,8 +88,8 @@ class Feature:
             known = numbers.is_not_null().to_numpy()
             return rows[known], numbers.drop_nulls().to_numpy().astype(np.int32)
         values = (_years(column) if self.kind == "years" else _numbers(column)).to_numpy()
-        rows = np.flatnonzero(np.isfinite(values))
-        return rows.astype(np.int32), np.searchsorted(self.edges, values[rows], side="right").astype(np.int32)
+        known = np.flatnonzero(np.isfinite(values)).astype(np.int32)
+        return known, np.searchsorted(self.edges, values[known], side="right").astype(np.int32)
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -96,8 +99,11 @@ class Feature:
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Feature:
         """The inverse of `to_json`; ValueError, KeyError or TypeError when the fields are not of a feature."""
-        texts_of = [tuple(str(text) for text in fields[part]) for part in ("columns", "members")]
-        return cls(fields["kind"], *texts_of, tuple(float(edge) for edge in fields["edges"]))
+        parts = [fields[part] for part in ("columns", "members", "edges")]
+        for values, of in zip(parts, (str, str, float), strict=True):
+            if not isinstance(values, list) or not all(isinstance(value, of) for value in values):
+                raise TypeError(f"Not a list of {of.__name__}: {values!r:.50}")
+        return cls(fields["kind"], *map(tuple, parts))
 
 
 _EMPTY = np.empty(0, np.int32)
@@ -115,31 +121,33 @@ def find_features(table: pl.DataFrame | None, wanted: Columns, kind: str) -> tup
     """
     if wanted == "none" or table is None:
         if isinstance(wanted, tuple) and wanted:
-            raise SettingError(
-                f"There is no {kind} table, so no column '{wanted[0]}'.", remedy=f"Give a table of {kind}s."
-            )
+            raise SettingError(f"There is no {kind} table, so no column '{wanted[0]}'.", remedy="Give one.")
         return ()
     names = table.columns if wanted == "auto" else wanted
     if missing := [name for name in names if name not in table.columns]:
         raise SettingError(
             f"The {kind} table has no column '{missing[0]}'.", remedy=f"Its columns: {', '.join(table.columns)}."
         )
-    columns = {name: texts(table[name]) for name in names if not table[name].dtype.is_nested()}
+    columns = {name: texts(table[name]) for name in names}
     flags = tuple(name for name, column in columns.items() if _is_flag(column))
     found = [_feature(name, column) for name, column in columns.items() if name not in flags]
     if wanted != "auto":
-        useless = [name for name in names if name not in flags and not any(f and f.name == name for f in found)]
-        if useless:
-            raise SettingError(
-                f"The column '{useless[0]}' says nothing that two {kind}s could share.", remedy="Leave it out."
-            )
+        useful = {*flags, *(feature.name for feature in found if feature)}
+        if useless := [name for name in names if name not in useful]:
+            problem = f"The column '{useless[0]}' says nothing that some {kind}s share and others do not."
+            raise SettingError(problem, remedy="Leave it out.")
     features = ([Feature("flags", flags, flags)] if flags else []) + [feature for feature in found if feature]
     return tuple(_distinct(features, table))
 
 
 def texts(column: pl.Series) -> pl.Series:
-    """A column as text without blanks around it, null where there is none."""
-    text = column.cast(pl.String, strict=False).str.strip_chars()
+    """A column as text without blanks around it, null where there is none; truth values as 0 and 1, 2.0 as 2."""
+    if column.dtype.is_nested() or column.dtype in (pl.Object, pl.Binary):
+        return pl.Series(column.name, [None] * len(column), pl.String)
+    if column.dtype.is_float():
+        text = column.fill_nan(None).cast(pl.String).str.replace(r"\.0$", "")
+    else:
+        text = (column.cast(pl.Int8) if column.dtype == pl.Boolean else column).cast(pl.String).str.strip_chars()
     return text.set(text == "", None)
 
 
@@ -166,13 +174,14 @@ def _of_numbers(name: str, column: pl.Series, numbers: pl.Series, n_known: int) 
     if distinct < 2 or (whole and distinct > MOSTLY * n_known and n_known > FEW):
         return None  # the same for all, or a number for each
     if whole and numbers.min() >= 1800 and numbers.max() < 2100:  # type: ignore[operator]
-        return _of_years(name, _years(column))
+        return _of_years(name, numbers)
     if distinct <= FEW:
         return _of_words(name, column)
-    inner = np.quantile(numbers.to_numpy(), np.arange(1, N_BINS) / N_BINS)
-    edges = np.unique(inner[(inner > numbers.min()) & (inner <= numbers.max())])
-    ends = [-np.inf, *edges, np.inf]
-    labels = tuple(f"{low:g} to {high:g}" for low, high in zip(ends[:-1], ends[1:], strict=True))
+    rising, values = np.unique(numbers), np.sort(numbers)
+    edges = np.unique(values[len(values) * np.arange(1, N_BINS) // N_BINS])
+    edges = edges[edges > rising[0]] if edges[-1] > rising[0] else rising[1:2]  # most may be the least
+    ends = [str(end).removesuffix(".0") for end in (-np.inf, *edges.tolist(), np.inf)]
+    labels = tuple(f"{low} to {high}" for low, high in pairwise(ends))
     return Feature("numbers", (name,), labels, tuple(edges.tolist()))
 
 
@@ -192,9 +201,11 @@ def _of_words(name: str, column: pl.Series) -> Feature | None:
     counts = counts.sort(["count", words.name], descending=[True, False]).head(MOST_WORDS)
     members = tuple(sorted(counts[words.name]))
     feature = Feature("words", (name,), members) if members else None
-    if feature is None or len(np.unique(feature.entries(pl.DataFrame({name: column}))[0])) < SHARED * n_known:
+    if feature is None:
         return None
-    return feature
+    n_rows = len(np.unique(feature.entries(pl.DataFrame({name: column}))[0]))
+    same = len(members) == 1 and n_rows == len(column)
+    return None if same or n_rows < SHARED * n_known else feature
 
 
 def _words(column: pl.Series) -> tuple[NDArray[np.int32], pl.Series]:
@@ -207,7 +218,8 @@ def _words(column: pl.Series) -> tuple[NDArray[np.int32], pl.Series]:
 
 
 def _years(column: pl.Series) -> pl.Series:
-    return column.str.extract_all(YEAR).list.last().cast(pl.Float64)
+    runs = column.str.extract_all("[0-9]+").list.eval(pl.element().filter(pl.element().str.contains(YEAR)))
+    return runs.list.last().cast(pl.Float64)
 
 
 def _numbers(column: pl.Series) -> pl.Series:
@@ -216,8 +228,7 @@ def _numbers(column: pl.Series) -> pl.Series:
 
 
 def _is_flag(column: pl.Series) -> bool:
-    known = column.drop_nulls()
-    return set(known.unique()) <= {"0", "1"} and bool((known == "1").any()) and known.len() == len(column)
+    return set(column.unique()) == {"0", "1"}
 
 
 def _flagged(table: pl.DataFrame, column: str, member: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
@@ -229,10 +240,11 @@ def _flagged(table: pl.DataFrame, column: str, member: int) -> tuple[NDArray[np.
 
 def _distinct(features: Sequence[Feature], table: pl.DataFrame) -> Iterable[Feature]:
     """Without features that repeat an earlier one: a title and a date may name the same year."""
-    seen: list[tuple[Feature, set[tuple[int, int]]]] = []
+    seen: list[set[tuple[int, str]]] = []
     for feature in features:
-        own = set(zip(*(part.tolist() for part in feature.entries(table)), strict=True))
-        same = (len(own & other) > 0.9 * len(own) for earlier, other in seen if earlier.members == feature.members)
-        if feature.kind != "years" or not any(same):
-            seen.append((feature, own))
-            yield feature
+        if feature.kind == "years":
+            own = {(int(row), feature.members[of]) for row, of in zip(*feature.entries(table), strict=True)}
+            if any(len(own & other) > 0.9 * len(own) for other in seen):
+                continue
+            seen.append(own)
+        yield feature

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -85,15 +85,29 @@ def lists_table(
     return pl.DataFrame(columns)
 
 
-def read_pairs(source: Any, *, user: str | None = None, item: str | None = None) -> tuple[pl.Series, pl.Series]:
-    """The users and the items of a table of pairs, as they are given.
+class Pairs(NamedTuple):
+    """Pairs of a user and an item, as they are given.
+
+    Attributes:
+        users, items: Int64 or String (n,).
+        times: int64 (n,), seconds since 1970-01-01 UTC, or None where the table has none.
+    """
+
+    users: pl.Series
+    items: pl.Series
+    times: NDArray[np.int64] | None
+
+
+def read_pairs(source: Any, *, user: str | None = None, item: str | None = None, time: str | None = None) -> Pairs:
+    """The users and the items of a table of pairs, and the times if it has some.
 
     Raises:
         DataError: the table cannot be used.
     """
     table = open_table(source)
-    found = naming.find_columns(table, user=user, item=item, without_rating=True)
-    return values.ids(table, found.user, "user"), values.ids(table, found.item, "item")
+    found = naming.find_columns(table, user=user, item=item, time=time, without_rating=True)
+    times = values.times(table, found.time) if found.time is not None else None
+    return Pairs(values.ids(table, found.user, "user"), values.ids(table, found.item, "item"), times)
 
 
 def read_rated(source: Any) -> dict[Any, float]:

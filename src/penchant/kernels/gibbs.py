@@ -4,10 +4,11 @@ A block is a table of features with one row for each user (item, month, …); a 
 block. Sums over the ratings of a row stand in for the ratings, so that a feature costs its entries in the
 block and not the ratings that have it (Rendle 2013, "Scaling factorization machines to relational data", section 4).
 
-Of one factor, a rating with rows r of the blocks b has half of (sum of Q_b)^2 - (sum of v^2 x^2) in its score, where Q_b[r] is
-the sum of v_j x_rj over the features j of row r. By v_j of block b that has the derivative x_rj (a + o), with a = Q_b[r] - x_rj v_j
-and o the sum of the other blocks' Q. So all that a feature needs of the ratings of a row are sums over them: of 1, o, o², of their
-errors e, and of e o, each times the rating's precision (one over the variance of its noise).
+Of one factor, a rating with rows r of the blocks b has half of (sum of Q_b)^2 - (sum of v^2 x^2) in its score, where
+Q_b[r] is the sum of v_j x_rj over the features j of row r. By v_j of block b that has the derivative x_rj (a + o), with
+a = Q_b[r] - x_rj v_j and o the sum of the other blocks' Q. So all that a feature needs of the ratings of a row are sums
+over them: of 1, o, o², of their errors e, and of e o, each times the rating's precision (one over the variance of its
+noise). A row has a feature once: entries that repeat are not added up.
 
 Errors are ratings minus scores, float32. Sums over ratings in arbitrary order are float64, since an item may have
 millions of them; what a row keeps is float32, half a cache line.
@@ -62,9 +63,7 @@ def sum_runs(
         now: float32 (rows,), Q of the block.
         sums: float32 (rows, 8), OTHERS to PRODUCTS written.
     """
-    for row in range(len(now)):
-        for column in range(OTHERS, PRODUCTS + 1):
-            sums[row, column] = 0
+    sums[:, OTHERS : PRODUCTS + 1] = 0
     for run in range(len(run_rows)):
         row = np.uint32(run_rows[run])
         own = now[row]
@@ -106,9 +105,7 @@ def sum_anywhere(
         added[row, 1] += weighted * other
         added[row, 2] += error
         added[row, 3] += error * other
-    for row in range(len(now)):
-        for column in range(4):
-            sums[row, OTHERS + column] = np.float32(added[row, column])
+    sums[:, OTHERS : PRODUCTS + 1] = added
 
 
 @njit(**FAST)

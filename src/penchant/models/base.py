@@ -11,10 +11,10 @@ from typing import Any, ClassVar, Literal, Self, final
 import numpy as np
 from numpy.typing import NDArray
 
+from penchant.data.context import Context
 from penchant.data.split import Split
 from penchant.errors import NotFittedError, SettingError, UnsupportedError
 from penchant.models.biases import Biases, damped_biases
-from penchant.models.context import Context
 from penchant.models.fitting import FitLog, FitOptions
 from penchant.models.folding import Prior
 from penchant.models.memory import Parts, Sizes
@@ -261,6 +261,10 @@ class Model(ABC):
                 raise ValueError(f"{name} has numbers that are not finite")
         if "prior/noise" in shapes:
             Prior.unpack(self.parameters).check()
+        self._check_values()
+
+    def _check_values(self) -> None:  # noqa: B027, most models can compute with any finite numbers
+        """Raise ValueError where arrays of the right shapes hold what no fit leaves."""
 
     def _dtype(self, name: str) -> type[np.generic]:
         """The type of the array of a name."""

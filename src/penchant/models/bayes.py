@@ -14,10 +14,11 @@ from typing import Any, Self, final
 import numpy as np
 from numpy.typing import NDArray
 
+from penchant.data.context import Context
 from penchant.data.features import Columns
 from penchant.data.split import Split
+from penchant.errors import NotFittedError
 from penchant.models.base import Explanation, Floats, Model, Rows, Shapes
-from penchant.models.context import Context
 from penchant.models.designing import ITEMS, MONTHS, USERS, Coding, Wanted
 from penchant.models.fitting import FitLog, FitOptions, run_epochs
 from penchant.models.memory import Parts, Sizes
@@ -31,17 +32,27 @@ SAMPLED_A_TIME = 65_536  # pairs that are scored in every sample at once
 class BayesSettings(Settings):
     """Settings of `bayes`. Nothing else needs tuning: all that pulls and scatters is sampled."""
 
-    factors: int = setting(16, "How many numbers describe each feature.", low=1, search=(8, 48))
+    factors: int = setting(16, "How many numbers describe each feature.", low=1, search=(8, 32))
     chains: int = setting(4, "How many samplers run side by side, each from its own start.", low=1, search=(2, 8))
-    sweeps: int = setting(75, "How often each chain samples everything.", low=2, search=(50, 200))
-    burn_in: int = setting(20, "How many sweeps of each chain are thrown away, before it has settled.", low=1)
-    history: bool = setting(True, "Learn from which items a user rated, and which users rated an item.")
-    item_columns: Columns = setting("auto", "Columns of the items table to learn from; auto: all that can be.")
-    user_columns: Columns = setting("auto", "Columns of the users table to learn from; auto: all that can be.")
-    months: bool = setting(False, "Learn from the month of a rating, where there are times.")
-    days: bool = setting(True, "Learn from what a user rates on one day, where there are times.")
-    averaged_factors: int = setting(192, "How many factors the average of all samples may have.", low=1)
-    samples: int = setting(16, "How many samples are kept, for intervals and new users.", low=2)
+    sweeps: int = setting(150, "How often each chain samples everything.", low=2, search=(75, 300))
+    burn_in: int = setting(
+        30, "How many sweeps of each chain are thrown away, before it has settled.", low=1, search=(15, 60)
+    )
+    history: bool = setting(
+        True, "Learn from which items a user rated, and which users rated an item.", search=(True, False)
+    )
+    item_columns: Columns = setting(
+        "auto", "Columns of the items table to learn from; auto: all that can be.", search=("auto", "none")
+    )
+    user_columns: Columns = setting(
+        "auto", "Columns of the users table to learn from; auto: all that can be.", search=("auto", "none")
+    )
+    months: bool = setting(False, "Learn from the month of a rating, where there are times.", search=(False, True))
+    days: bool = setting(True, "Learn from what a user rates on one day, where there are times.", search=(True, False))
+    averaged_factors: int = setting(
+        192, "How many factors the average of all samples may have.", low=1, search=(128, 256)
+    )
+    samples: int = setting(16, "How many samples are kept, for intervals and new users.", low=2, search=(8, 32))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -73,7 +84,8 @@ class Bayes(Model):
     def learn(self, arrays: Mapping[str, NDArray[Any]], coding: Coding) -> None:
         """Take what training has so far."""
         self._forget()
-        self._coding_fields = coding.to_json()
+        n_samples = len(arrays["samples/levels"])
+        self._coding_fields = {**coding.to_json(), "n_samples": n_samples}
         self.parameters = {**self.parameters, **arrays}
 
     def wanted(self) -> Wanted:
@@ -87,25 +99,49 @@ class Bayes(Model):
         return self._scores_of_any(user_rows, item_rows, Context())
 
     def _scores_of_any(self, user_rows: Rows, item_rows: Rows, context: Context) -> Floats:
+        """Who or what is known by its columns alone is scored in the samples; of whom nothing is known, by damped biases.
+
+        On unknown items of ml-latest-small damped biases (0.98 of mean squared error) were better than the average item's
+        factors (1.05), and columns better than both (0.89).
+        """
         from penchant.kernels.gibbs import score_rows
 
         rows = self.coding.rows(user_rows, item_rows, context.times)
         scores = np.zeros(len(user_rows))
         score_rows(scores, rows, self._biases, self._factors, float(self._parameter("level")[0]))
-        new = _newcomers(context)
-        if len(new):
-            scores[new] = self._sampled_scores(rows[:, new], context.take(new)).mean(axis=0)
+        blank, described = self._unknown(user_rows, item_rows, context)
+        if len(described):
+            scores[described] = self._sampled_scores(rows[:, described], context.take(described)).mean(axis=0)
+        scores[blank] = self.fallback.predict(user_rows[blank], item_rows[blank])
         return scores.astype(np.float32)
+
+    def _unknown(
+        self, user_rows: Rows, item_rows: Rows, context: Context
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Pairs with a user or an item of which nothing is known, and those with one known by its columns alone."""
+        blank, described = (np.zeros(len(user_rows), bool) for _ in range(2))
+        sides = (
+            (user_rows, context.users, self.coding.user_features),
+            (item_rows, context.items, self.coding.item_features),
+        )
+        for own, new, features in sides:
+            told = new.rows >= 0 if new is not None and features else np.zeros(len(own), bool)
+            described |= told
+            blank |= (own < 0) & ~told
+        return np.flatnonzero(blank), np.flatnonzero(described & ~blank)
 
     def deviations(self, user_rows: Rows, item_rows: Rows, context: Context | None = None) -> Floats:
         context = context or Context()
         rows = self.coding.rows(user_rows, item_rows, context.times)
         noise = self._parameter("user_noise")[rows[USERS]]
+        unknown = rows == self.coding.starts[1:, None] - 1
         found = np.empty(len(user_rows), np.float32)
         for at in range(0, len(found), SAMPLED_A_TIME):
             some = slice(at, at + SAMPLED_A_TIME)
             scores = self._sampled_scores(rows[:, some], context.take(some))
-            found[some] = np.sqrt(scores.var(axis=0, ddof=1 if len(scores) > 1 else 0) + noise[some])
+            variance = scores.var(axis=0, ddof=1 if len(scores) > 1 else 0)
+            variance += self.posterior.variance_of_unknown(rows[:, some], unknown[:, some])
+            found[some] = np.sqrt(variance + noise[some])
         return found
 
     def _sampled_scores(self, rows: NDArray[np.int32], context: Context) -> NDArray[np.float64]:
@@ -162,7 +198,7 @@ class Bayes(Model):
         """
         posterior, unknown = self.posterior, self.n_users
         mean = np.concatenate((posterior.biases[:, unknown, None], posterior.factors[:, unknown]), axis=1)
-        precisions = np.roll(posterior.user_precisions, 1, axis=1).astype(np.float64)  # the weights' comes last
+        precisions = np.roll(posterior.own_precisions[:, USERS], 1, axis=1).astype(np.float64)  # the weights' comes last
         noise = float(self._parameter("user_noise")[unknown])
         system = np.einsum("sni,snj->sij", design, design) / noise
         system[:, np.arange(system.shape[1]), np.arange(system.shape[1])] += precisions
@@ -217,11 +253,7 @@ class Bayes(Model):
     @cached_property
     def coding(self) -> Coding:
         """What the rows of the blocks stand for."""
-        self._parameter("level")
-        if self._coding_fields is None:
-            raise ValueError("the features are missing")
-        days = self.parameters.get("days")
-        return Coding.from_json(self._coding_fields, self.n_users, self.n_items, days)
+        return Coding.from_json(self._fields(), self.n_users, self.n_items, self.parameters.get("days"))
 
     @cached_property
     def posterior(self) -> Posterior:
@@ -250,9 +282,12 @@ class Bayes(Model):
             self.__dict__.pop(name, None)
 
     def _shapes(self, n_users: int, n_items: int) -> Shapes:
-        rows, averaged = int(self.coding.starts[-1]), int(self.settings.averaged_factors)
-        shared = sum(count for side in (USERS, ITEMS) for _, count in self.coding.shared(side))
-        samples = len(self._parameter("samples/levels"))
+        fields = self._fields()
+        n_days, samples = fields["n_days"], int(fields["n_samples"])
+        days = None if n_days is None else np.zeros(int(n_days), np.int64)
+        coding = Coding.from_json(fields, n_users, n_items, days)
+        rows, averaged = int(coding.starts[-1]), int(self.settings.averaged_factors)
+        shared = sum(count for side in (USERS, ITEMS) for _, count in coding.shared(side))
         return {
             "level": (1,),
             "biases": (rows,),
@@ -260,9 +295,21 @@ class Bayes(Model):
             "centre": (2, 1 + averaged),
             "user_noise": (n_users + 1,),
             "item_counts": (n_items,),
-            **({} if self.coding.days is None else {"days": self.coding.days.shape}),
-            **Posterior.shapes(samples, rows, shared, self.settings.factors),
+            **({} if days is None else {"days": days.shape}),
+            **Posterior.shapes(samples, len(coding.sizes), rows, shared, self.settings.factors),
         }
+
+    def _check_values(self) -> None:
+        for name in ("user_noise", "samples/own_precisions"):
+            if not len(self.parameters[name]) or self.parameters[name].min() <= 0:
+                raise ValueError(f"{name} is not above 0")
+        if self.parameters["item_counts"].min() < 0:
+            raise ValueError("an item has fewer than 0 ratings")
+
+    def _fields(self) -> dict[str, Any]:
+        if self._coding_fields is None:
+            raise NotFittedError("This bayes model is not fitted.", remedy="Call fit first.")
+        return self._coding_fields
 
     def _dtype(self, name: str) -> type[np.generic]:
         if name == "days":
@@ -319,15 +366,6 @@ def _now_of(coding: Coding, biases: NDArray[Any], factors: NDArray[Any]) -> tupl
         bias = bias + biases[:, row] + (total * factors[:, row]).sum(axis=1)
         total = total + factors[:, row]
     return bias, total
-
-
-def _newcomers(context: Context) -> NDArray[np.int64]:
-    """Which pairs have a user or an item that is known by its columns alone."""
-    found: NDArray[np.int64] = np.empty(0, np.int64)
-    for new in (context.users, context.items):
-        if new is not None:
-            found = np.union1d(found, np.flatnonzero(new.rows >= 0))
-    return found
 
 
 def _joined(first: tuple[Floats, Floats], second: tuple[Floats, Floats]) -> tuple[Floats, Floats]:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from penchant.data.context import Context
 from penchant.data.split import Split
 from penchant.models.averaging import AverageFactors
-from penchant.models.context import Context
 from penchant.models.designing import ITEMS, make_design
 from penchant.models.fitting import FitOptions
 from penchant.models.gibbs_sampling import Chain, Sample
@@ -31,8 +31,11 @@ class BayesTraining:
         self.model, self.split, self.settings = model, split, model.settings
         self.design, self.coding, order = make_design(split.train, model.wanted())
         ratings = split.train.ratings[order]
+        self.mean = float(ratings.mean(dtype=np.float64))
+        self.deviation = float(ratings.std(dtype=np.float64)) or 1.0
+        standard = ((ratings - np.float32(self.mean)) / np.float32(self.deviation)).astype(np.float32)
         self.chains = [
-            Chain(self.design, ratings, self.settings.factors, numpy_generator(options.seed, f"chain {number}"))
+            Chain(self.design, standard, self.settings.factors, numpy_generator(options.seed, f"chain {number}"))
             for number in range(self.settings.chains)
         ]
         self.counts = self._rating_counts()
@@ -66,7 +69,8 @@ class BayesTraining:
             self.swept += 1
             progressed((self.swept - first) / (last - first))
         self._teach()
-        return float(np.mean([np.mean(chain.errors**2, dtype=np.float64) for chain in self.chains]))
+        squares = [np.mean(chain.errors**2, dtype=np.float64) for chain in self.chains]
+        return float(np.mean(squares)) * self.deviation**2
 
     def valid_loss(self) -> float | None:
         valid = self.split.valid
@@ -89,7 +93,7 @@ class BayesTraining:
     def _take(self, keep: bool) -> None:
         """Take the chains' states into the averages, in their order, which the result depends on."""
         for chain in self.chains:
-            sample = chain.sample()
+            sample = chain.sample().scaled(self.mean, self.deviation)
             compiled = compile_sample(sample, self.design, self.coding)
             self.average.add(compiled.factors.T)
             self.biases += compiled.biases
@@ -112,9 +116,8 @@ class BayesTraining:
             **({} if coding.days is None else {"days": coding.days}),
             **Posterior.of(self.kept, self.design, coding).pack(),
         }
-        arrays["centre"] = np.zeros((2, 1 + self.settings.averaged_factors), np.float32)
         self.model.learn(arrays, coding)
-        self.model.learn({"centre": self._centre()}, coding)
+        self.model.learn({**arrays, "centre": self._centre()}, coding)
 
     def _centre(self) -> NDArray[np.float32]:
         """The vector of the average user of a rating, and bias and factors of its average item."""

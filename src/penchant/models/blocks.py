@@ -111,12 +111,12 @@ class Block:
     def row_sums(self, of_features: NDArray[Any]) -> NDArray[np.float64]:
         """The sum of value times x over the features of each row, float64 (rows,)."""
         products = of_features[self._feature_of_entry].astype(np.float64) * self.entry_values
-        return np.bincount(self.entry_rows, products, minlength=self.n_rows)
+        return np.asarray(np.bincount(self.entry_rows, products, minlength=self.n_rows), np.float64)
 
     def row_squares(self, of_features: NDArray[Any]) -> NDArray[np.float64]:
         """The sum of the squares of the same products, float64 (rows,)."""
         products = of_features[self._feature_of_entry].astype(np.float64) * self.entry_values
-        return np.bincount(self.entry_rows, products * products, minlength=self.n_rows)
+        return np.asarray(np.bincount(self.entry_rows, products * products, minlength=self.n_rows), np.float64)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from penchant.data.features import Columns, Feature, find_features
@@ -110,6 +109,7 @@ class Coding:
             "item_features": [feature.to_json() for feature in self.item_features],
             "first_month": self.first_month,
             "n_months": self.n_months,
+            "n_days": None if self.days is None else len(self.days),
         }
 
     @classmethod
@@ -124,6 +124,8 @@ class Coding:
         if not 0 <= count <= MOST_MONTHS or (first is None) != (count == 0):
             raise ValueError(f"there are {count} months from {first!r}")
         first = None if first is None else int(first)
+        if (fields["n_days"] is None) != (days is None) or (days is not None and fields["n_days"] != len(days)):
+            raise ValueError(f"there are not {fields['n_days']} days")
         return cls(n_users, n_items, bool(fields["history"]), users, items, first, count, days)
 
 
@@ -164,13 +166,12 @@ def _block(
     rated: tuple[Rows, Rows, int],
     history: bool,
     features: tuple[Feature, ...],
-    table: pl.DataFrame | None,
+    table: Any,
 ) -> Block:
     groups = [Entries.identity(kind, n_rows)]
     if history:
         groups.append(Entries.sets("rated", rated[0], rated[1], n_rows, rated[2]))
     for feature in features:
-        assert table is not None
         groups.append(Entries.sets(feature.name, *feature.entries(table), n_rows, len(feature.members)))
     return Block.of(n_rows, groups)
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from penchant.data.context import Newcomers
 from penchant.models.blocks import Design
-from penchant.models.context import Newcomers
 from penchant.models.designing import ITEMS, USERS, Coding
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ class Posterior:
         biases, factors: float16 (samples, rows) and (samples, rows, factors), rows as in Compiled.
         weights, features: float16 (samples, shared) and (samples, shared, factors): of features that several rows share,
             those of users before those of items.
-        user_precisions: float32 (samples, factors + 1): of users' own factors and, last, weights.
+        own_precisions: float32 (samples, blocks, factors + 1): of the factors of a block's own features and, last, of
+            their weights.
     """
 
     levels: Floats
@@ -69,7 +70,7 @@ class Posterior:
     factors: NDArray[np.float16]
     weights: NDArray[np.float16]
     features: NDArray[np.float16]
-    user_precisions: Floats
+    own_precisions: Floats
 
     @classmethod
     def of(cls, samples: Sequence[Sample], design: Design, coding: Coding) -> Self:
@@ -82,11 +83,11 @@ class Posterior:
             np.stack([one.factors for one in compiled]).astype(KEPT),
             np.stack([sample.weights[shared] for sample in samples]).astype(KEPT),
             np.stack([sample.features[:, shared].T for sample in samples]).astype(KEPT),
-            np.stack([sample.precisions[:, 0] for sample in samples]).astype(np.float32),
+            np.stack([sample.precisions[:, design.group_starts[:-1]].T for sample in samples]).astype(np.float32),
         )
 
     @staticmethod
-    def shapes(samples: int, rows: int, shared: int, factors: int) -> Shapes:
+    def shapes(samples: int, blocks: int, rows: int, shared: int, factors: int) -> Shapes:
         """The shapes of `pack`'s arrays."""
         return {
             "samples/levels": (samples,),
@@ -94,7 +95,7 @@ class Posterior:
             "samples/factors": (samples, rows, factors),
             "samples/weights": (samples, shared),
             "samples/features": (samples, shared, factors),
-            "samples/user_precisions": (samples, factors + 1),
+            "samples/own_precisions": (samples, blocks, factors + 1),
         }
 
     def pack(self) -> dict[str, NDArray[Any]]:
@@ -135,6 +136,27 @@ class Posterior:
                 factors = np.concatenate((factors, more[number][1]))
             score_rows(scores[number], rows, biases, factors, one.level)
         return scores
+
+    def variance_of_unknown(self, rows: Rows, unknown: NDArray[np.bool_]) -> Doubles:
+        """What own features that nobody knows add to the variance of scores, float64 (n,).
+
+        A row that is not known stands for the average of a block: its own weight and factors scatter around that as those of
+        other rows do.
+
+        Args:
+            rows: int32 (blocks, n), numbered through.
+            unknown: bool (blocks, n), which of them are not known by an own feature.
+        """
+        added = np.zeros(rows.shape[1])
+        for block in range(len(rows)):
+            pairs = np.flatnonzero(unknown[block])
+            others = [rows[other, pairs] for other in range(len(rows)) if other != block]
+            for number in range(len(self) if len(pairs) else 0):
+                factors = self.factors[number].astype(np.float32)
+                met = sum(factors[np.minimum(of_other, len(factors) - 1)] for of_other in others)
+                of_factors, of_weight = self.own_precisions[number, block, :-1], self.own_precisions[number, block, -1]
+                added[pairs] += (met * met @ (1 / of_factors) + 1 / of_weight) / len(self)
+        return added
 
     def newcomers(self, side: int, new: Newcomers, coding: Coding) -> list[tuple[Floats, Floats]]:
         """For each sample, biases (m,) and factors (m, factors) of users or items known only by their columns."""

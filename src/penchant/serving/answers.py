@@ -25,6 +25,20 @@ class Recommendation:
 
 
 @dataclass(frozen=True)
+class Prediction:
+    """A predicted rating with its interval.
+
+    Attributes:
+        prediction: on the scale of the training ratings.
+        low, high: the rating is from low to high with the probability that was asked for.
+    """
+
+    prediction: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Named:
     """An item in a list that is not a recommendation.
 

@@ -30,6 +30,12 @@ class History:
         """The entries of one user."""
         return slice(int(self.starts[user_row]), int(self.starts[user_row + 1]))
 
+    @property
+    def training_counts(self) -> NDArray[np.int64]:
+        """Training ratings of each user, (n_users,)."""
+        before = np.concatenate(([0], np.cumsum(self.in_training, dtype=np.int64)))
+        return np.diff(before[self.starts])
+
     def check(self, n_users: int, n_items: int) -> None:
         """Raise ValueError when a row points outside, or types and lengths do not fit."""
         columns = (self.starts, self.item_rows, self.ratings, self.in_training)

@@ -7,13 +7,15 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from penchant.artifact import Artifact, load_artifact, save_artifact
+from penchant.artifact import load_artifact, save_artifact
+from penchant.calibration import LEVELS, Coverage, Rated, measure
+from penchant.data.context import Context
 from penchant.data.interactions import Interactions
 from penchant.data.pairs import lists_table
 from penchant.data.split import Split
@@ -21,20 +23,20 @@ from penchant.data.vocabulary import Id, Vocabulary
 from penchant.errors import (
     ArtifactError,
     InputError,
-    NotFittedError,
     PenchantError,
     SettingError,
     UnknownIdError,
 )
 from penchant.evaluate import DEFAULT_METRICS, Report, evaluate_ratings
 from penchant.explain import Ranked, extreme_items, nearest_names, similar_items
+from penchant.intervals import Conformal, around
 from penchant.machine import count_threads
-from penchant.models import Explanation, Model, model_class
-from penchant.models.context import Context
+from penchant.models import Explanation, Model
 from penchant.models.fitting import FitLog
 from penchant.ranking import best_columns
-from penchant.serving.answers import Named, Recommendation
+from penchant.serving.answers import Named, Prediction, Recommendation
 from penchant.serving.history import History
+from penchant.serving.saving import MISFITS, from_artifact, to_artifact
 from penchant.threads import in_order, one_blas_thread
 
 USERS_A_TIME = 256
@@ -54,6 +56,7 @@ class Recommender:
         item_table: the columns known of items, row by row, or None.
         log: of the fit.
         about: data, split and metrics, for people; goes into the manifest as it is.
+        conformal: what intervals are made from, where the model does not know its own uncertainty.
     """
 
     model: Model
@@ -64,16 +67,21 @@ class Recommender:
     item_table: pl.DataFrame | None = None
     log: FitLog | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
+    conformal: Conformal | None = None
 
     @classmethod
     def of(
-        cls, model: Model, split: Split, log: FitLog | None = None, about: Mapping[str, Any] | None = None
+        cls,
+        model: Model,
+        split: Split,
+        log: FitLog | None = None,
+        about: Mapping[str, Any] | None = None,
+        conformal: Conformal | None = None,
     ) -> Recommender:
         """Of a model that was fitted on a split."""
-        train = split.train
-        return cls(
-            model, train.users, train.items, train.names, History.of_split(split), train.item_table, log, about or {}
-        )
+        train, history = split.train, History.of_split(split)
+        columns = (train.users, train.items, train.names, history, train.item_table)
+        return cls(model, *columns, log, about or {}, conformal)
 
     # --- recommending -------------------------------------------------------------------------------
 
@@ -202,22 +210,44 @@ class Recommender:
 
     # --- predicting ---------------------------------------------------------------------------------
 
-    def predict(self, user: Id, item: Id) -> float:
+    @overload
+    def predict(self, user: Id, item: Id, interval: None = None) -> float: ...
+    @overload
+    def predict(self, user: Id, item: Id, interval: float) -> Prediction: ...
+    def predict(self, user: Id, item: Id, interval: float | None = None) -> float | Prediction:
         """The predicted rating of one pair; both must be known.
+
+        Args:
+            interval: the probability, such as 0.9, with which the rating is to be within an interval.
 
         Raises:
             UnknownIdError: one of them is not.
+            SettingError, UnsupportedError: as for `predict_pairs`.
         """
         rows = np.array([self.users.row(user)], np.int32), np.array([self.items.row(item)], np.int32)
-        return float(self.model.predict(*rows)[0])
+        if interval is None:
+            return float(self.model.predict(*rows)[0])
+        intervals = around(self.model, self.conformal, *rows)
+        low, high = intervals.ends(interval)
+        return Prediction(float(self.model.clip(intervals.centres)[0]), float(low[0]), float(high[0]))
 
-    def predict_pairs(self, users: Any, items: Any) -> pl.DataFrame:
+    def predict_pairs(self, users: Any, items: Any, interval: float | None = None, times: Any = None) -> pl.DataFrame:
         """Predicted ratings of many pairs.
 
         An unknown user or item is answered from the side that is known, and marked.
 
+        Args:
+            interval: the probability, such as 0.9, with which a rating is to be within its interval.
+            times: whole numbers (n,), seconds since 1970, of when the ratings would be given; None for now.
+
         Returns:
-            columns "prediction" (Float32) and "known": "both", "user", "item" or "neither".
+            columns "prediction" (Float32), with an interval "low" and "high" (Float32), and "known": "both", "user",
+            "item" or "neither".
+
+        Raises:
+            InputError: not as many users as items or times.
+            SettingError: the interval is not between 0 and 1.
+            UnsupportedError: the model does not know its uncertainty and was fitted without validation ratings.
         """
         user_rows = self.users.rows(users, missing="minus one")
         item_rows = self.items.rows(items, missing="minus one")
@@ -225,7 +255,16 @@ class Recommender:
             raise InputError(f"{len(user_rows)} users and {len(item_rows)} items.", remedy="Give as many of both.")
         kind = 2 * (user_rows >= 0) + (item_rows >= 0)
         known = pl.Series("known", ["neither", "item", "user", "both"]).gather(kind.astype(np.uint32))
-        return pl.DataFrame({"prediction": self.model.predict(user_rows, item_rows), "known": known})
+        when = None if times is None else np.asarray(times, np.int64)
+        if when is not None and when.shape != user_rows.shape:
+            raise InputError(f"{len(user_rows)} pairs and {when.size} times.", remedy="Give as many of both.")
+        if interval is None:
+            predictions = self.model.predict(user_rows, item_rows, Context(when))
+            return pl.DataFrame({"prediction": predictions, "known": known})
+        intervals = around(self.model, self.conformal, user_rows, item_rows, Context(when))
+        low, high = intervals.ends(interval)
+        predictions = self.model.clip(intervals.centres)
+        return pl.DataFrame({"prediction": predictions, "low": low, "high": high, "known": known})
 
     def evaluate(self, ratings: Interactions, metrics: Sequence[str] = DEFAULT_METRICS, seed: int = 0) -> Report:
         """How far predictions are from a table of ratings, with intervals over its users."""
@@ -238,6 +277,19 @@ class Recommender:
             metrics=metrics,
             seed=seed,
         )
+
+    def coverage(self, ratings: Interactions, levels: Sequence[float] = LEVELS) -> Coverage:
+        """Which part of some ratings intervals cover, and how wide they are; by level, user activity and popularity.
+
+        The validation ratings of the fit were calibrated on; `about["valid"]["coverage"]` has theirs, measured apart.
+
+        Raises:
+            SettingError, UnsupportedError: as for `predict_pairs`.
+        """
+        rows = ratings.rows_in(self.users, self.items)
+        intervals = around(self.model, self.conformal, *rows, Context.of(ratings, *rows))
+        rated = Rated.of(ratings, rows, self.history.training_counts, self.item_counts)
+        return measure(intervals, rated, levels)
 
     @one_blas_thread()
     def explain(self, user: Id, item: Id) -> Explanation:
@@ -351,7 +403,7 @@ class Recommender:
             ArtifactError: something else is in the way, or the disk refuses.
         """
         path = Path(folder)
-        save_artifact(Artifact(self._manifest(), self._arrays(), self._users_frame(), self._items_frame()), path)
+        save_artifact(to_artifact(self), path)
         return path
 
     @classmethod
@@ -366,37 +418,10 @@ class Recommender:
         """
         artifact = load_artifact(Path(folder))
         try:
-            return _from_artifact(artifact, module)
-        except _MISFITS as error:
+            return cls(**from_artifact(artifact, module))
+        except MISFITS as error:
             what = error.problem if isinstance(error, PenchantError) else repr(error)
             raise ArtifactError(f"{folder} does not fit together: {what}", remedy="Fit the model again.") from error
-
-    def _manifest(self) -> dict[str, Any]:
-        return {
-            "model": self.model.name,
-            "settings": self.model.settings.to_json(),
-            "extra": self.model.extra(),
-            "log": self.log.to_json() if self.log else None,
-            "about": dict(self.about),
-        }
-
-    def _arrays(self) -> dict[str, NDArray[Any]]:
-        history: dict[str, NDArray[Any]] = {
-            "history/starts": self.history.starts,
-            "history/item_rows": self.history.item_rows,
-            "history/ratings": self.history.ratings,
-            "history/in_training": self.history.in_training,
-        }
-        return {**{f"model/{name}": array for name, array in self.model.arrays().items()}, **history}
-
-    def _users_frame(self) -> pl.DataFrame:
-        return pl.DataFrame({"id": self.users.ids})
-
-    def _items_frame(self) -> pl.DataFrame:
-        frame = pl.DataFrame({"id": self.items.ids, "name": self.item_names})
-        if self.item_table is None:
-            return frame
-        return frame.hstack(self.item_table.rename(lambda column: f"column/{column}").get_columns())
 
 
 _NOTHING = np.empty(0, np.int32)
@@ -405,45 +430,3 @@ _NOTHING = np.empty(0, np.int32)
 def _check_k(k: int) -> None:
     if not isinstance(k, (int, np.integer)) or k < 1:
         raise SettingError(f"k is {k!r}.", remedy="Ask for 1 item or more, a whole number.")
-
-
-# What a manifest, arrays and tables with right checksums and wrong contents lead to.
-_MISFITS = (
-    InputError,
-    NotFittedError,
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    TypeError,
-    ValueError,
-    pl.exceptions.PolarsError,
-)
-
-
-def _from_artifact(artifact: Artifact, module: Any) -> Recommender:
-    manifest = artifact.manifest
-    model_type = model_class(manifest["model"])
-    settings = model_type.settings_class.from_dict(manifest["settings"], model_type.name)
-    arrays = {k.removeprefix("model/"): v for k, v in artifact.arrays.items() if k.startswith("model/")}
-    model = model_type.from_arrays(settings, arrays, manifest["extra"], module)
-    history = History(
-        *(artifact.arrays[f"history/{part}"] for part in ("starts", "item_rows", "ratings", "in_training"))
-    )
-    users, items = Vocabulary(artifact.users["id"], "user"), Vocabulary(artifact.items["id"], "item")
-    names = artifact.items["name"]
-    if not len(users) or not len(items) or names.dtype != pl.String or names.null_count():
-        raise ValueError("there are no users or no items, or an item has no name")
-    model.check_arrays(len(users), len(items))
-    history.check(len(users), len(items))
-    columns = [column for column in artifact.items.columns if column.startswith("column/")]
-    table = artifact.items.select(columns).rename(lambda column: column.removeprefix("column/")) if columns else None
-    return Recommender(
-        model,
-        users,
-        items,
-        names,
-        history,
-        table,
-        FitLog.from_json(manifest["log"]) if manifest["log"] is not None else None,
-        dict(manifest["about"]),
-    )
