@@ -131,7 +131,7 @@ def test_every_bound_of_every_model_holds(cls: type[Settings], field: Any) -> No
         return getattr(cls(**{field.name: (number,) if many else number}), field.name)
 
     for bound, beyond in (("low", -step), ("high", step)):
-        if bounds[bound] is not None:
+        if bounds[bound] is not None and field.name != "sweeps":  # which has to be above another setting
             assert make(bounds[bound]) == ((bounds[bound],) if many else bounds[bound])
             with pytest.raises(SettingError, match=field.name):
                 make(bounds[bound] + beyond)

@@ -15,11 +15,11 @@ import polars as pl  # noqa: E402
 from split_files import Part, Task, peak_bytes  # noqa: E402
 
 from penchant import job  # noqa: E402
+from penchant.data.context import Context  # noqa: E402
 from penchant.data.interactions import Interactions  # noqa: E402
 from penchant.data.split import split_none  # noqa: E402
 from penchant.data.vocabulary import Vocabulary  # noqa: E402
 from penchant.intervals import has_intervals  # noqa: E402
-from penchant.data.context import Context  # noqa: E402
 from penchant.serving.recommender import Recommender  # noqa: E402
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)

@@ -38,7 +38,10 @@ def fit(
     model: Annotated[
         str,
         typer.Option(
-            "--model", "-m", metavar="NAME", help="bias, dot, mf, mlp, or FILE.py:CLASS for a torch module of your own."
+            "--model",
+            "-m",
+            metavar="NAME",
+            help="bias, dot, mf, mlp, bayes, or FILE.py:CLASS for a torch module of your own.",
         ),
     ] = "mf",
     out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FOLDER", help="Where to save the model.")] = None,

@@ -1,9 +1,9 @@
 """The average of many factorisations, as one factorisation of bounded size.
 
-Averaged over samples, scores of rows a and b are the average of products f_a . f_b, which is a product of factors again: all samples'
-side by side. Their number of columns grows with every sample; here it is kept down by rotating the columns to where they matter
-most, and dropping the rest (a truncated singular value decomposition of the columns so far; Liberty 2013, "Simple and deterministic
-matrix sketching", without its shrinking).
+Averaged over samples, the score of rows a and b is the average of products f_a . f_b, which is a product of factors
+again: those of all samples side by side. Their number grows with every sample; here it is kept down by rotating the
+columns to where they matter most, and dropping the rest (a truncated singular value decomposition of the columns so
+far; Liberty 2013, "Simple and deterministic matrix sketching", without its shrinking).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ class AverageFactors:
     """Columns so far, of which as many as `rank` are kept, and as many more wait for room.
 
     Args:
-        weights: float64 (rows,), how much an error of a row's factors matters. Roots of numbers of ratings were measured at half
-            the error of equal weights.
+        weights: float64 (rows,), how much an error of a row's factors matters. Roots of numbers of ratings were
+            measured at half the error of equal weights.
         rank: how many factors the average may have.
     """
 

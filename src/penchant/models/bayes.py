@@ -1,7 +1,7 @@
 """bayes: a Bayesian factorisation machine with side features, implicit history and times, sampled by Gibbs sweeps.
 
-Rendle 2013 and Freudenthaler, Schmidt-Thieme and Rendle 2011 for the machine, Salakhutdinov and Mnih 2008 for what is gained by averaging
-samples instead of choosing a maximum, Rendle, Zhang and Koren 2019 for the features.
+The machine is that of Rendle 2013 and of Freudenthaler, Schmidt-Thieme and Rendle 2011; what is gained by averaging
+samples instead of choosing a maximum, Salakhutdinov and Mnih 2008; the features, Rendle, Zhang and Koren 2019.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from penchant.data.context import Context
 from penchant.data.features import Columns
 from penchant.data.split import Split
-from penchant.errors import NotFittedError
+from penchant.errors import NotFittedError, SettingError
 from penchant.models.base import Explanation, Floats, Model, Rows, Shapes
 from penchant.models.designing import ITEMS, MONTHS, USERS, Coding, Wanted
 from penchant.models.fitting import FitLog, FitOptions, run_epochs
@@ -32,9 +32,11 @@ SAMPLED_A_TIME = 65_536  # pairs that are scored in every sample at once
 class BayesSettings(Settings):
     """Settings of `bayes`. Nothing else needs tuning: all that pulls and scatters is sampled."""
 
-    factors: int = setting(16, "How many numbers describe each feature.", low=1, search=(8, 32))
+    factors: int = setting(
+        16, "How many numbers describe each feature (each user, item, genre, …).", low=1, search=(8, 32)
+    )
     chains: int = setting(4, "How many samplers run side by side, each from its own start.", low=1, search=(2, 8))
-    sweeps: int = setting(150, "How often each chain samples everything.", low=2, search=(75, 300))
+    sweeps: int = setting(150, "How often each chain samples everything; above burn_in.", low=1, search=(75, 300))
     burn_in: int = setting(
         30, "How many sweeps of each chain are thrown away, before it has settled.", low=1, search=(15, 60)
     )
@@ -56,7 +58,11 @@ class BayesSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check(self.sweeps > self.burn_in, "sweeps", "It must be above burn_in.")
+        if self.sweeps <= self.burn_in:
+            raise SettingError(
+                f"sweeps is {self.sweeps!r}, and all are thrown away: burn_in is {self.burn_in!r}.",
+                remedy="Give more sweeps, or a smaller burn_in.",
+            )
 
 
 @final
@@ -99,10 +105,10 @@ class Bayes(Model):
         return self._scores_of_any(user_rows, item_rows, Context())
 
     def _scores_of_any(self, user_rows: Rows, item_rows: Rows, context: Context) -> Floats:
-        """Who or what is known by its columns alone is scored in the samples; of whom nothing is known, by damped biases.
+        """Who or what is known by its columns alone is scored in the samples; damped biases answer for the unknown.
 
-        On unknown items of ml-latest-small damped biases (0.98 of mean squared error) were better than the average item's
-        factors (1.05), and columns better than both (0.89).
+        On unknown items of ml-latest-small damped biases (0.98 of mean squared error) were better than the average
+        item's factors (1.05), and columns better than both (0.89).
         """
         from penchant.kernels.gibbs import score_rows
 
@@ -198,7 +204,9 @@ class Bayes(Model):
         """
         posterior, unknown = self.posterior, self.n_users
         mean = np.concatenate((posterior.biases[:, unknown, None], posterior.factors[:, unknown]), axis=1)
-        precisions = np.roll(posterior.own_precisions[:, USERS], 1, axis=1).astype(np.float64)  # the weights' comes last
+        precisions = np.roll(posterior.own_precisions[:, USERS], 1, axis=1).astype(
+            np.float64
+        )  # the weights' comes last
         noise = float(self._parameter("user_noise")[unknown])
         system = np.einsum("sni,snj->sij", design, design) / noise
         system[:, np.arange(system.shape[1]), np.arange(system.shape[1])] += precisions
@@ -370,4 +378,3 @@ def _now_of(coding: Coding, biases: NDArray[Any], factors: NDArray[Any]) -> tupl
 
 def _joined(first: tuple[Floats, Floats], second: tuple[Floats, Floats]) -> tuple[Floats, Floats]:
     return np.concatenate((first[0], second[0])), np.concatenate((first[1], second[1]))
-

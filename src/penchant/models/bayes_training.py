@@ -138,4 +138,3 @@ class BayesTraining:
     def _sweeps_to_keep(self, kept_sweeps: int) -> set[int]:
         of_each = max(1, min(kept_sweeps, self.settings.samples // len(self.chains)))
         return {int((number + 0.5) * kept_sweeps / of_each) for number in range(of_each)}
-

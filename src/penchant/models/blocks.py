@@ -75,10 +75,14 @@ class Block:
         rows = np.concatenate([group.rows for group in groups])
         values = np.concatenate([group.values for group in groups])
         order = np.lexsort((rows, features))
+        features, rows, values = features[order], rows[order], values[order]
+        once = np.ones(len(rows), bool)  # a user may have rated an item twice: the kernels need each entry once
+        once[1:] = (features[1:] != features[:-1]) | (rows[1:] != rows[:-1])
+        features, rows, values = features[once], rows[once], values[once]
         counts = np.bincount(features, minlength=bounds[-1])
         starts = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
         names = tuple(group.name for group in groups)
-        return cls(n_rows, names, bounds, starts, rows[order].astype(np.int32), values[order].astype(np.float32))
+        return cls(n_rows, names, bounds, starts, rows.astype(np.int32), values.astype(np.float32))
 
     @property
     def n_features(self) -> int:

@@ -1,8 +1,8 @@
 """From a table of ratings to the blocks of a factorisation machine, and from later pairs to rows of them.
 
-Blocks: users (each its own feature; the set of items that it rated; its columns), items (each its own feature; the set of users
-who rated it; its columns) and, where there are times, months and days of users. The sets are of training ratings alone
-(Koren 2008, section 4; "flipped" for items: Rendle, Zhang and Koren 2019).
+Blocks: users (each its own feature; the set of items that it rated; its columns), items (each its own feature; the set
+of users who rated it; its columns) and, where there are times, months and days of users. The sets are of training
+ratings alone (Koren 2008, section 4; "flipped" for items: Rendle, Zhang and Koren 2019).
 """
 
 from __future__ import annotations
@@ -113,9 +113,7 @@ class Coding:
         }
 
     @classmethod
-    def from_json(
-        cls, fields: dict[str, Any], n_users: int, n_items: int, days: NDArray[np.int64] | None
-    ) -> Coding:
+    def from_json(cls, fields: dict[str, Any], n_users: int, n_items: int, days: NDArray[np.int64] | None) -> Coding:
         """The inverse of `to_json`; ValueError, LookupError or TypeError when the fields are not of a coding."""
         users, items = (
             tuple(Feature.from_json(feature) for feature in fields[f"{side}_features"]) for side in ("user", "item")

@@ -59,8 +59,8 @@ class Posterior:
     Attributes:
         levels: float32 (samples,).
         biases, factors: float16 (samples, rows) and (samples, rows, factors), rows as in Compiled.
-        weights, features: float16 (samples, shared) and (samples, shared, factors): of features that several rows share,
-            those of users before those of items.
+        weights, features: float16 (samples, shared) and (samples, shared, factors): of features that several rows
+            share, those of users before those of items.
         own_precisions: float32 (samples, blocks, factors + 1): of the factors of a block's own features and, last, of
             their weights.
     """
@@ -140,8 +140,8 @@ class Posterior:
     def variance_of_unknown(self, rows: Rows, unknown: NDArray[np.bool_]) -> Doubles:
         """What own features that nobody knows add to the variance of scores, float64 (n,).
 
-        A row that is not known stands for the average of a block: its own weight and factors scatter around that as those of
-        other rows do.
+        A row that is not known stands for the average of a block: its own weight and factors scatter around that as
+        those of other rows do.
 
         Args:
             rows: int32 (blocks, n), numbered through.

@@ -59,11 +59,6 @@ class Settings:
             object.__setattr__(self, field.name, value)
             _check_bounds(value, field)
 
-    def check(self, holds: bool, name: str, remedy: str) -> None:
-        """Raise SettingError about a setting unless something holds of it and others."""
-        if not holds:
-            raise SettingError(f"{name} is {getattr(self, name)!r}.", remedy=remedy)
-
     @classmethod
     def from_dict(cls, given: dict[str, Any], model: str) -> Self:
         """Settings by name.
