@@ -19,6 +19,7 @@ READING_ORDER = [
     "threads",
     "seeds",
     "kernels",
+    "kernels.row_sums",
     "kernels.gibbs",
     "kernels.noise",
     "kernels.network",

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.stats import norm
 
-from penchant.kernels import gibbs
+from penchant.kernels import gibbs, row_sums
 from penchant.models.blocks import Block, Design, Entries
-from penchant.models.gibbs_sampling import NU, Chain
+from penchant.models.gibbs_sampling import NU, STRETCH_EVERY, Chain
 
 USERS, ITEMS, MONTHS, DAYS, WORDS = 9, 7, 3, 14, 4
 UNNAMED_USER, UNNAMED_ITEM = 4, 2  # without ratings
@@ -79,7 +80,9 @@ class Twin:
         generator.standard_normal(start.shape, np.float32)  # of which the chain makes its start
         self.v, self.w = start.astype(float), np.zeros(self.x.shape[1])
         self.mean = self.level = float(self.ratings.mean())
-        self.variance, self.nu = 1.0, 4.0
+        self.variance, self.nu, self.swept = 1.0, 4.0, 0
+        self.blocks = [range(*pair) for pair in zip(design.group_starts[:-1], design.group_starts[1:], strict=True)]
+        self.is_own = np.concatenate([block.is_own for block in design.blocks])
         self.means, self.precisions = (np.full((self.k + 1, len(self.members)), value) for value in (0.0, 1.0))
 
     def errors(self) -> NDArray[np.float64]:
@@ -96,14 +99,64 @@ class Twin:
         self.sample_priors()
         n_features = self.x.shape[1]
         normals = self.draw.standard_normal(n_features, np.float32).astype(float)
-        for j in range(n_features):
-            self.w[j] = self.coordinate(self.x[:, j], self.w[j], self.errors(), weights, self.k, j, normals[j])
+        for groups in self.blocks:
+            chance = self.draw.standard_normal(len(groups)), self.draw.random(len(groups))
+            for g, normal, uniform in zip(groups, *chance, strict=True):
+                self.stretch_weights(g, weights, normal, uniform)
+            for j in (j for g in groups for j in self.members[g]):
+                self.w[j] = self.coordinate(self.x[:, j], self.w[j], self.errors(), weights, self.k, j, normals[j])
         for f in range(self.k):
             normals = self.draw.standard_normal(n_features, np.float32).astype(float)
-            for j in range(n_features):
-                x, v = self.x[:, j], self.v[f]
-                h = x * (self.x @ v - x * v[j])  # the derivative of the score by v_jf
-                v[j] = self.coordinate(h, v[j], self.errors(), weights, f, j, normals[j])
+            for groups in self.blocks:
+                chance = self.draw.standard_normal(len(groups)), self.draw.random(len(groups))
+                for g, normal, uniform in zip(groups, *chance, strict=True):
+                    if self.is_own[g] or (self.swept + f) % STRETCH_EVERY == 0:
+                        self.stretch_factor(f, g, weights, normal, uniform)
+                    for j in self.members[g]:
+                        x, v = self.x[:, j], self.v[f]
+                        h = x * (self.x @ v - x * v[j])  # the derivative of the score by v_jf
+                        v[j] = self.coordinate(h, v[j], self.errors(), weights, f, j, normals[j])
+        self.swept += 1
+
+    def stretch_weights(self, g: int, weights: Any, normal: float, uniform: float) -> None:
+        h = self.x[:, self.members[g]] @ self.w[self.members[g]]
+        if not (curvature := weights @ h**2):
+            return
+        c = 1 + weights @ (h * self.errors()) / curvature + normal / np.sqrt(curvature)
+        if c > 0 and np.log(uniform) < self.log_prior(self.k, g, c) - np.log(c):
+            self.w[self.members[g]] *= c
+            self.stretch_prior(self.k, g, c)
+
+    def stretch_factor(self, f: int, g: int, weights: Any, normal: float, uniform: float) -> None:
+        """Metropolis and Hastings on log c; all but the proposal is found by trying."""
+        members, before = self.members[g], self.v[f].copy()
+        there, errors = self.proposal(f, g, weights), self.errors()
+        step = there[0] + normal * there[1]
+        c = np.exp(step)
+        self.v[f][members] *= c
+        back = self.proposal(f, g, weights)
+        gained = -(weights @ self.errors() ** 2 - weights @ errors**2) / 2 + self.log_prior(f, g, c)
+        gained += norm.logpdf(-step, *back) - norm.logpdf(step, *there)
+        if np.log(uniform) < gained:
+            self.stretch_prior(f, g, c)
+        else:
+            self.v[f] = before
+
+    def proposal(self, f: int, g: int, weights: Any) -> tuple[float, float]:
+        """Mean and deviation of log c, if scores were linear in it."""
+        x, v = self.x[:, self.members[g]], self.v[f][self.members[g]]
+        h = (x @ v) * (self.x @ self.v[f]) - x**2 @ v**2
+        curvature = weights @ h**2
+        return weights @ (h * self.errors()) / curvature, 1 / np.sqrt(curvature)
+
+    def log_prior(self, f: int, g: int, c: float) -> float:
+        """Of a group whose features, mean and deviation are c times as large, in terms of log c, beside now."""
+        precision = self.precisions[f, g]
+        return -2 * PRIOR[0] * np.log(c) - PRIOR[1] * precision * (1 / c**2 - 1)
+
+    def stretch_prior(self, f: int, g: int, c: float) -> None:
+        self.means[f, g] *= c
+        self.precisions[f, g] /= c**2
 
     def coordinate(self, h: Any, old: float, errors: Any, weights: Any, f: int, j: int, normal: float) -> float:
         """From the distribution of a parameter in which scores are linear, h being their derivative by it."""
@@ -186,8 +239,8 @@ def factor_arguments(order: str, seed: int) -> dict[str, Any]:
     v = draw.standard_normal(block.n_features).astype(np.float32)
     now = block.row_sums(v).astype(np.float32)
     precisions = draw.uniform(0.5, 2, n).astype(np.float32)
-    sums = np.zeros((block.n_rows, gibbs.N_SUMS), np.float32)
-    sums[:, gibbs.WEIGHT] = np.bincount(rows, precisions, minlength=block.n_rows)
+    sums = np.zeros((block.n_rows, row_sums.N_SUMS), np.float32)
+    sums[:, row_sums.WEIGHT] = np.bincount(rows, precisions, minlength=block.n_rows)
     begins = np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1])))
     return {
         "v": v,
@@ -198,7 +251,10 @@ def factor_arguments(order: str, seed: int) -> dict[str, Any]:
         "entry_values": block.entry_values,
         "prior_means": np.array([0.2, -0.1]),
         "prior_precisions": np.array([2.0, 5.0]),
+        "prior": PRIOR,
         "normals": draw.standard_normal(block.n_features).astype(np.float32),
+        "more": np.array([[0.3, -0.2], [0.1, 0.2]]),
+        "stretch_all": True,
         "errors": draw.standard_normal(n).astype(np.float32),
         "precisions": precisions,
         "q": (now[rows] + draw.standard_normal(n)).astype(np.float32),
@@ -238,7 +294,7 @@ def test_runs_of_any_length_are_summed_as_scattered_ratings_are(order: str) -> N
     found = []
     for runs in (True, False):
         sums = np.full_like(arguments["sums"], 7)  # what was there before does not matter
-        ways = {True: (gibbs.sum_runs, ("run_bounds", "run_rows")), False: (gibbs.sum_anywhere, ("rows",))}
+        ways = {True: (row_sums.sum_runs, ("run_bounds", "run_rows")), False: (row_sums.sum_anywhere, ("rows",))}
         kernel, names = ways[runs]
         kernel(*(arguments[name] for name in ("errors", "precisions", "q", *names, "now")), sums)
         found.append(sums)
@@ -248,7 +304,7 @@ def test_runs_of_any_length_are_summed_as_scattered_ratings_are(order: str) -> N
 @pytest.mark.parametrize("order", ORDERS)
 def test_what_a_row_keeps_is_the_sum_over_its_ratings(order: str) -> None:
     a = factor_arguments(order, 7)
-    gibbs.sum_anywhere(a["errors"], a["precisions"], a["q"], a["rows"], a["now"], a["sums"])
+    row_sums.sum_anywhere(a["errors"], a["precisions"], a["q"], a["rows"], a["now"], a["sums"])
     others = a["q"] - a["now"][a["rows"]]
     for row in range(USERS):
         of = a["rows"] == row
@@ -278,7 +334,7 @@ def test_q_is_gathered_from_all_blocks() -> None:
     rows = (design.rows + design.row_starts[:-1, None]).astype(np.int32)
     values = np.random.default_rng(9).standard_normal(design.n_rows).astype(np.float32)
     q = np.full(rows.shape[1], np.nan, np.float32)
-    gibbs.gather_factor(q, rows, values)
+    row_sums.gather_factor(q, rows, values)
     np.testing.assert_allclose(q, values[rows].sum(axis=0), rtol=1e-5, atol=1e-6)
 
 
@@ -287,22 +343,22 @@ def test_each_rating_has_the_precision_of_its_user_and_each_row_their_sum() -> N
     rows = (design.rows + design.row_starts[:-1, None]).astype(np.int32)
     of_users = np.random.default_rng(10).gamma(2, size=USERS)
     precisions = np.full(rows.shape[1], np.nan, np.float32)
-    sums = np.full((design.n_rows, gibbs.N_SUMS), -1, np.float32)
-    gibbs.spread_precisions(of_users, design.rows[0], rows, precisions, sums)
+    sums = np.full((design.n_rows, row_sums.N_SUMS), -1, np.float32)
+    row_sums.spread_precisions(of_users, design.rows[0], rows, precisions, sums)
     np.testing.assert_allclose(precisions, of_users[design.rows[0]], rtol=1e-6)
     expected = np.bincount(rows.ravel(), np.tile(precisions, len(rows)), minlength=design.n_rows)
-    np.testing.assert_allclose(sums[:, gibbs.WEIGHT], expected, rtol=1e-5)
-    assert (sums[:, gibbs.WEIGHT + 1 :] == -1).all()
+    np.testing.assert_allclose(sums[:, row_sums.WEIGHT], expected, rtol=1e-5)
+    assert (sums[:, row_sums.WEIGHT + 1 :] == -1).all()
 
 
 def test_squares_of_rows_are_sums_of_squared_errors() -> None:
     errors, rows = np.array([1, 2, -3, 0.5], np.float32), np.array([2, 0, 2, 3], np.int32)
-    assert gibbs.squares_of_rows(errors, rows, 5).tolist() == [4, 0, 1 + 9, 0.25, 0]
+    assert row_sums.squares_of_rows(errors, rows, 5).tolist() == [4, 0, 1 + 9, 0.25, 0]
 
 
 def test_moments_are_those_of_each_group_around_its_mean() -> None:
     v = np.array([[1, 2, 3, 5]], np.float32)
-    found = gibbs.moments(v, np.array([0, 2, 2, 4]), np.array([[1.0, 9.0, 4.0]]))  # the second group is empty
+    found = row_sums.moments(v, np.array([0, 2, 2, 4]), np.array([[1.0, 9.0, 4.0]]))  # the second group is empty
     assert found.tolist() == [[[1 + 2, 0, 3 + 5]], [[0 + 1, 0, 1 + 1]]]
 
 
@@ -310,7 +366,7 @@ def test_scores_are_added_up_by_the_formula() -> None:
     rows = np.array([[0, 1], [2, 2]], np.int32)
     biases, factors = np.array([0.5, -1, 2]), np.array([[1, 2], [0, 3], [4, -1]], np.float32)
     scores = np.array([10.0, 20.0])
-    gibbs.score_rows(scores, rows, biases, factors, 3.0)
+    row_sums.score_rows(scores, rows, biases, factors, 3.0)
     assert scores.tolist() == [10 + 3 + 0.5 + 2 + (1 * 4 - 2 * 1), 20 + 3 - 1 + 2 + (0 * 4 - 3 * 1)]
 
 

@@ -110,7 +110,7 @@ class Bayes(Model):
         On unknown items of ml-latest-small damped biases (0.98 of mean squared error) were better than the average
         item's factors (1.05), and columns better than both (0.89).
         """
-        from penchant.kernels.gibbs import score_rows
+        from penchant.kernels.row_sums import score_rows
 
         rows = self.coding.rows(user_rows, item_rows, context.times)
         scores = np.zeros(len(user_rows))

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from penchant.kernels import gibbs
+from penchant.kernels import gibbs, row_sums
 from penchant.models.blocks import Block, Design
 
 Floats = NDArray[np.float32]
@@ -34,6 +34,7 @@ RUN_LENGTH = 3  # ratings of one row that follow each other, on average, where i
 # Shapes and rates of Gamma distributions: of the noise's variance, and of the precisions of groups of features. A rate
 # of 1/2 for the latter, as others have it, expects factors of about 1; it was measured at 0.003 more of mean squared
 # error.
+STRETCH_EVERY = 4  # sweeps, for a factor of features that rows share
 NOISE_PRIOR = 0.5, 0.5
 FEATURE_PRIOR = 0.5, 0.005
 NU = np.array([1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 64.0])
@@ -118,11 +119,12 @@ class Chain:
         self.means, self.precisions = np.zeros((factors + 1, groups)), np.ones((factors + 1, groups))
         self.row_weights, self.within = np.zeros(design.n_rows), np.zeros(design.n_rows)
         self.factors = np.zeros((factors, design.n_rows), np.float32)
-        self._sums = np.zeros((design.n_rows, gibbs.N_SUMS), np.float32)
+        self._sums = np.zeros((design.n_rows, row_sums.N_SUMS), np.float32)
         self._fill_rows()
         scores = np.zeros(len(ratings))
         self.add_scores(self._rows, scores)
         self.errors = (ratings - scores).astype(np.float32)
+        self._swept = 0
         self._q = np.empty(len(ratings), np.float32)
         self._precisions = np.empty(len(ratings), np.float32)
 
@@ -144,9 +146,10 @@ class Chain:
             self._sample_weights(number, block, normals)
         for factor in range(self.k):
             self.generator.standard_normal(out=normals, dtype=np.float32)
-            gibbs.gather_factor(self._q, self._rows, self.factors[factor])
+            row_sums.gather_factor(self._q, self._rows, self.factors[factor])
             for number, block in enumerate(self.design.blocks):
                 self._sample_factor(factor, number, block, normals)
+        self._swept += 1
 
     def sample(self) -> Sample:
         """A copy of the state."""
@@ -171,7 +174,7 @@ class Chain:
             scores: float64 (n,), added to.
         """
         biases = self.row_weights + self.within
-        gibbs.score_rows(scores, rows, biases, np.ascontiguousarray(self.factors.T), self.level)
+        row_sums.score_rows(scores, rows, biases, np.ascontiguousarray(self.factors.T), self.level)
 
     def _rows_of(self, number: int) -> slice:
         return slice(int(self._starts[number]), int(self._starts[number + 1]))
@@ -185,14 +188,14 @@ class Chain:
     def _sample_precisions(self) -> None:
         """The noise of each user, then how it is distributed over users (Geweke 1993, section 2)."""
         users, n_users = self.design.rows[0], len(self.user_precisions)
-        squares = gibbs.squares_of_rows(self.errors, users, n_users)
+        squares = row_sums.squares_of_rows(self.errors, users, n_users)
         rate = (self._nu * self._variance + squares) / 2
         self.user_precisions = self.generator.gamma((self._nu + self._user_counts) / 2) / rate
         total, logs = self.user_precisions.sum(), np.log(self.user_precisions).sum()
         shape, rate_of_variance = NOISE_PRIOR[0] + self._nu * n_users / 2, NOISE_PRIOR[1] + self._nu * total / 2
         self._variance = float(self.generator.gamma(shape) / rate_of_variance)
         self._nu = self._sample_nu(float(total), float(logs), n_users)
-        gibbs.spread_precisions(self.user_precisions, users, self._rows, self._precisions, self._sums)
+        row_sums.spread_precisions(self.user_precisions, users, self._rows, self._precisions, self._sums)
 
     def _sample_nu(self, total: float, logs: float, n_users: int) -> float:
         shapes, rates = NU / 2, NU * self._variance / 2
@@ -211,8 +214,8 @@ class Chain:
 
     def _sample_priors(self) -> None:
         bounds = self.design.group_bounds
-        own = gibbs.moments(self.features, bounds, self.means[:-1])
-        linear = gibbs.moments(self.weights[None], bounds, self.means[-1:])
+        own = row_sums.moments(self.features, bounds, self.means[:-1])
+        linear = row_sums.moments(self.weights[None], bounds, self.means[-1:])
         sums, squares = np.concatenate((own, linear), axis=1)
         n = np.diff(bounds)
         shape, rate = self._feature_prior[0] + (n + 1) / 2, self._feature_prior[1] + (squares + self.means**2) / 2
@@ -224,7 +227,8 @@ class Chain:
         rows, features, groups = self._rows_of(number), self._features_of(number), self._groups_of(number)
         gibbs.sample_weights(
             *(self.weights[features], block.starts, block.entry_rows, block.entry_values, block.groups),
-            *(self.means[-1, groups], self.precisions[-1, groups], normals[features], self.design.rows[number]),
+            *(self.means[-1, groups], self.precisions[-1, groups], self._feature_prior, normals[features]),
+            *(self._more(len(block.names)), self.design.rows[number]),
             *(self.errors, self._precisions, self._sums[rows], self.row_weights[rows]),
         )
 
@@ -233,10 +237,15 @@ class Chain:
         gibbs.sample_factor(
             *(self.features[factor, features], block.bounds, block.is_own),
             *(block.starts, block.entry_rows, block.entry_values),
-            *(self.means[factor, groups], self.precisions[factor, groups], normals[features]),
+            *(self.means[factor, groups], self.precisions[factor, groups], self._feature_prior, normals[features]),
+            *(self._more(len(block.names)), (self._swept + factor) % STRETCH_EVERY == 0),
             *(self.errors, self._precisions, self._q, self.design.rows[number], *self._runs[number]),
             *(self.factors[factor, rows], self.within[rows], self._sums[rows]),
         )
+
+    def _more(self, groups: int) -> Doubles:
+        """A normal and a uniform random number for each group, (2, groups)."""
+        return np.stack((self.generator.standard_normal(groups), self.generator.random(groups)))
 
 
 def _initial_deviations(design: Design) -> Floats:

@@ -125,7 +125,7 @@ class Posterior:
             rows: int32 (blocks, n), numbered through.
             more: for each sample biases (m,) and factors (m, factors) of rows that come after all others.
         """
-        from penchant.kernels.gibbs import score_rows
+        from penchant.kernels.row_sums import score_rows
 
         scores = np.zeros((len(self), rows.shape[1]))
         for number in range(len(self)):
