@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from penchant.models.blocks import Block, Design, Entries
-from penchant.models.gibbs_sampling import NU, Chain, Sample, _runs
+from penchant.models.gibbs_sampling import NU, STRETCH_AFTER, Chain, Sample, _runs
 
 USERS, ITEMS, MONTHS = 6, 5, 3
 UNNAMED_USER = USERS - 1  # has no ratings
@@ -235,6 +235,7 @@ def chain_from_prior(design: Design, factors: int, draw: np.random.Generator) ->
     """A chain whose parameters are drawn from the prior, and ratings drawn from these."""
     n = design.rows.shape[1]
     chain = Chain(design, np.zeros(n, np.float32), factors, draw, centre=0.0, feature_prior=PRIOR)
+    chain._swept = STRETCH_AFTER
     chain.level, chain._nu = draw.standard_normal(), float(draw.choice(NU))
     chain._variance = draw.gamma(1 / 2) / (1 / 2)
     chain.user_precisions = draw.gamma(chain._nu / 2, size=USERS) / (chain._nu * chain._variance / 2)

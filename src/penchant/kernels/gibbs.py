@@ -237,7 +237,7 @@ def sample_factor(
     prior: tuple[float, float],
     normals: NDArray[Any],
     more: NDArray[Any],
-    stretch_all: bool,
+    stretched: NDArray[Any],
     errors: NDArray[Any],
     precisions: NDArray[Any],
     q: NDArray[Any],
@@ -256,7 +256,7 @@ def sample_factor(
         prior_means, prior_precisions: float64 (groups,); stretched.
         prior: shape and rate of the precisions' Gamma distribution.
         more: float64 (2, groups), a normal and a uniform random number for each.
-        stretch_all: whether to stretch all groups, or own features' alone, which costs next to nothing.
+        stretched: bool (groups,), which to stretch.
         errors, precisions, q: float32 (n,).
         rows: int32 (n,), of this block.
         run_bounds, run_rows: as for `sum_runs`; empty where ratings that follow each other hardly share rows.
@@ -275,7 +275,7 @@ def sample_factor(
     for group in range(len(is_own)):
         some = slice(group_bounds[group], group_bounds[group + 1])
         own_starts = starts[group_bounds[group] : group_bounds[group + 1] + 1]
-        if is_own[group] or stretch_all:
+        if stretched[group]:
             c = stretch_factor(
                 v[some], own_starts, entry_rows, entry_values, prior_precisions[group], prior,
                 more[0, group], more[1, group], sums,
@@ -308,6 +308,7 @@ def sample_weights(
     prior: tuple[float, float],
     normals: NDArray[Any],
     more: NDArray[Any],
+    stretched: bool,
     rows: NDArray[Any],
     errors: NDArray[Any],
     precisions: NDArray[Any],
@@ -330,7 +331,7 @@ def sample_weights(
     moved = np.zeros(len(row_weights))
     for n in range(len(errors)):
         left[np.uint32(rows[n])] += np.float64(precisions[n] * errors[n])
-    for group in range(len(prior_mean)):
+    for group in range(len(prior_mean) if stretched else 0):
         first, last = np.searchsorted(groups, group), np.searchsorted(groups, group + 1)
         own = np.zeros(len(row_weights))
         for j in range(first, last):
