@@ -13,7 +13,7 @@ from penchant.data.split import Split
 from penchant.models.averaging import AverageFactors
 from penchant.models.designing import ITEMS, make_design
 from penchant.models.fitting import FitOptions
-from penchant.models.gibbs_sampling import Chain, Sample
+from penchant.models.gibbs_sampling import Chain
 from penchant.models.posterior import KEPT, Posterior, compile_sample
 from penchant.seeds import numpy_generator
 from penchant.threads import Workers
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from penchant.models.bayes import Bayes
 
 ROUNDS = 10  # a fit is shown in so many epochs
+TAKEN_EVERY = 2  # sweeps: one resembles the last, and to average it costs an eighth of it
 
 
 class BayesTraining:
@@ -43,7 +44,8 @@ class BayesTraining:
         self.biases = np.zeros(self.coding.starts[-1])
         self.noise = np.zeros(self.coding.n_users + 1)
         self.level = 0.0
-        self.kept: list[Sample] = []
+        self.kept: list[Posterior] = []
+        self.latest: Posterior  # while none is kept
         self.swept = 0
         self.workers = Workers(options.n_threads)
         kept_sweeps = self.settings.sweeps - self.settings.burn_in
@@ -64,8 +66,9 @@ class BayesTraining:
         numbers = np.arange(len(self.chains))
         while self.swept < last:
             self.workers.share(numbers, self._sweep)
-            if self.swept >= self.settings.burn_in:
-                self._take(keep=self.swept - self.settings.burn_in in self._keep_at)
+            since = self.swept - self.settings.burn_in
+            if since >= 0 and (since % TAKEN_EVERY == 0 or since in self._keep_at):
+                self._take(keep=since in self._keep_at)
             self.swept += 1
             progressed((self.swept - first) / (last - first))
         self._teach()
@@ -100,8 +103,10 @@ class BayesTraining:
             self.level += compiled.level
             self.noise[:-1] += 1 / sample.user_precisions
             self.noise[-1] += sample.noise
-            if keep or not self.kept:
-                self.kept.append(sample)
+            if keep:
+                self.kept.append(Posterior.of(sample, compiled, self.design))
+            elif not self.kept:
+                self.latest = Posterior.of(sample, compiled, self.design)
 
     def _teach(self) -> None:
         """Give the model what there is so far."""
@@ -114,7 +119,7 @@ class BayesTraining:
             "user_noise": (self.noise / n).astype(np.float32),
             "item_counts": self.split.train.item_counts.astype(np.float32),
             **({} if coding.days is None else {"days": coding.days}),
-            **Posterior.of(self.kept, self.design, coding).pack(),
+            **Posterior.joined(self.kept or [self.latest]).pack(),
         }
         self.model.learn(arrays, coding)
         self.model.learn({**arrays, "centre": self._centre()}, coding)

@@ -31,8 +31,8 @@ Doubles = NDArray[np.float64]
 
 INITIAL_DEVIATIONS = 0.2, 0.1  # of rows' own features, and of those that rows share
 RUN_LENGTH = 3  # ratings of one row that follow each other, on average, where it pays to go by runs
-# Sweeps before the first stretch. Factors begin at random and agree with nothing yet: stretched at once they shrink, and
-# then take long to grow. Without features of tables and history that cost 0.005 of root mean squared error.
+# Sweeps before the first stretch. Factors begin at random and agree with nothing yet: stretched at once they shrink,
+# and then take long to grow. Without features of tables and history that cost 0.005 of root mean squared error.
 STRETCH_AFTER = 5
 STRETCH_EVERY = 4  # sweeps, for a factor of features that rows share
 # Shapes and rates of Gamma distributions: of the noise's variance, and of the precisions of groups of features. A rate

@@ -73,18 +73,22 @@ class Posterior:
     own_precisions: Floats
 
     @classmethod
-    def of(cls, samples: Sequence[Sample], design: Design, coding: Coding) -> Self:
-        """Of states of chains."""
-        compiled = [compile_sample(sample, design, coding) for sample in samples]
+    def of(cls, sample: Sample, compiled: Compiled, design: Design) -> Self:
+        """Of one state of a chain, as it is and as rows see it."""
         shared = np.concatenate([_shared(design, side) for side in (USERS, ITEMS)])
         return cls(
-            np.array([one.level for one in compiled], np.float32),
-            np.stack([one.biases for one in compiled]).astype(KEPT),
-            np.stack([one.factors for one in compiled]).astype(KEPT),
-            np.stack([sample.weights[shared] for sample in samples]).astype(KEPT),
-            np.stack([sample.features[:, shared].T for sample in samples]).astype(KEPT),
-            np.stack([sample.precisions[:, design.group_starts[:-1]].T for sample in samples]).astype(np.float32),
+            np.array([compiled.level], np.float32),
+            compiled.biases[None].astype(KEPT),
+            compiled.factors[None].astype(KEPT),
+            sample.weights[None, shared].astype(KEPT),
+            sample.features[None, :, shared].swapaxes(1, 2).astype(KEPT),
+            sample.precisions[None, :, design.group_starts[:-1]].swapaxes(1, 2).astype(np.float32),
         )
+
+    @classmethod
+    def joined(cls, several: Sequence[Self]) -> Self:
+        """All samples of several."""
+        return cls(*(np.concatenate([getattr(one, name) for one in several]) for name in cls.__dataclass_fields__))
 
     @staticmethod
     def shapes(samples: int, blocks: int, rows: int, shared: int, factors: int) -> Shapes:
