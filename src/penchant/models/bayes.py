@@ -220,6 +220,8 @@ class Bayes(Model):
 
     def fold_in(self, item_rows: Rows, ratings: Floats) -> Floats:
         """The average over samples of the most probable own factors, given a sample's everything else."""
+        if not len(item_rows):
+            return self._average_user
         posterior, first_item = self.posterior, int(self.coding.starts[ITEMS])
         rated_bias, rated = posterior.rated(item_rows, self.coding)  # (samples,), (samples, k)
         samples = posterior.biases.astype(np.float64), posterior.factors.astype(np.float64)
@@ -236,6 +238,13 @@ class Bayes(Model):
         bias = (biases + posterior.levels).mean() - float(self._parameter("level")[0])
         averaged = np.einsum("srk,sk->r", self._into_average, factors + now) / len(posterior)
         return np.concatenate(([self._spread[-1], bias], averaged)).astype(np.float32)
+
+    @cached_property
+    def _average_user(self) -> Floats:
+        """The mean of users' vectors. The mean of their own features is not it: all have rated something."""
+        return (
+            self.user_vectors(np.arange(self.n_users, dtype=np.int32)).mean(axis=0, dtype=np.float64).astype(np.float32)
+        )
 
     def _own_factors(self, design: NDArray[np.float64], left: NDArray[np.float64]) -> NDArray[np.float64]:
         """The most probable [weight, factors] of a user in each sample, (samples, 1 + k), by ridge regression.
@@ -338,7 +347,7 @@ class Bayes(Model):
         return slice(int(self.coding.starts[side]), int(self.coding.starts[side + 1]) - 1)
 
     def _forget(self) -> None:
-        for name in ("coding", "posterior", "_factors", "_now", "_into_average"):
+        for name in ("coding", "posterior", "_factors", "_now", "_into_average", "_average_user"):
             self.__dict__.pop(name, None)
 
     def _shapes(self, n_users: int, n_items: int) -> Shapes:
