@@ -170,8 +170,13 @@ GOLDEN_SCORES = {
         "user a": [2.9493530, 2.8414605, 2.9344318, 2.9232972, 2.7610226, 3.1575758, 3.1297569, 2.9480345],
         "user f": [2.8526704, 2.8497734, 2.8377831, 2.8266773, 2.7527754, 3.0609159, 3.0330400, 2.8701761],
     },
+    "bayes": {
+        "user a": [2.7420235, 2.7666280, 2.7999032, 2.9575837, 2.1982942, 3.0171237, 3.1374190, 3.3572762],
+        "user f": [2.4422524, 2.6207206, 2.6024914, 2.8037243, 2.1013029, 3.2398417, 2.9750812, 3.4187436],
+    },
 }
-FOLDED_IN = {"mf": (6, 5.0128860), "mlp": (5, 3.1740320)}
+FOLDED_IN = {"mf": (6, 5.0128860), "mlp": (5, 3.1740320), "bayes": (7, 3.5440943)}
+RECOMMENDED = {"mf": [0, 1], "mlp": [0, 1], "bayes": [1, 0]}  # to user a
 
 
 @pytest.mark.parametrize("name", GOLDEN_SCORES)
@@ -186,7 +191,7 @@ def test_format_1_is_read_for_ever(name: str) -> None:
     for user, scores in GOLDEN_SCORES[name].items():
         row = np.array([loaded.users.row(user)], np.int32)
         np.testing.assert_allclose(loaded.model.scores(row)[0], scores, rtol=0, atol=1e-6)
-    assert [one.item for one in loaded.recommend("user a")] == [0, 1]
+    assert [one.item for one in loaded.recommend("user a")] == RECOMMENDED[name]
     item, score = FOLDED_IN[name]
     best = loaded.recommend(rated={"Film 2 (1992)": 5, 1: 1}, k=1)[0]
     assert (best.item, best.score) == (item, pytest.approx(score, abs=1e-5))

@@ -115,6 +115,17 @@ def predict(
             help="Also where a rating will be with this probability, such as 0.9.",
         ),
     ] = None,
+    chances: Annotated[
+        bool, typer.Option("--chances", help="Also how likely each rating of the scale is (bayes).")
+    ] = False,
+    items: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Table that describes items which the model does not know (bayes)."),
+    ] = None,
+    users: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Table that describes users whom the model does not know (bayes)."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", metavar="FILE", help="File: .csv, .tsv, .parquet or .jsonl.")
     ] = None,
@@ -128,7 +139,8 @@ def predict(
 
     Examples:
       penchant predict model pairs.csv
-      penchant predict model pairs.csv --interval 0.9
+      penchant predict model pairs.csv --interval 0.9 --chances
+      penchant predict model pairs.csv --items new-films.csv
       penchant predict model pairs.csv --user customer --item sku -o predictions.parquet
     """
     from penchant.data.pairs import read_pairs
@@ -137,10 +149,11 @@ def predict(
     if out is not None:
         check_writable(out)
     recommender = load(model_dir, module)
-    users, items, times = read_pairs(pairs, user=user, item=item, time=time)
-    frame = recommender.predict_pairs(users, items, interval, times)
-    frame.insert_column(0, users.alias("user"))
-    frame.insert_column(1, items.alias("item"))
+    given = read_pairs(pairs, user=user, item=item, time=time)
+    tables = {"user_table": users, "item_table": items}
+    frame = recommender.predict_pairs(given.users, given.items, interval, given.times, chances=chances, **tables)
+    frame.insert_column(0, given.users.alias("user"))
+    frame.insert_column(1, given.items.alias("item"))
     if out is not None:
         write_table(frame, out)
         terminal.say(f"{terminal.counted(frame.height, 'prediction')} in {out}")

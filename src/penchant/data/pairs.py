@@ -9,7 +9,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from penchant.data import columns as naming
-from penchant.data import values
+from penchant.data import items, values
+from penchant.data.context import Context, Newcomers
 from penchant.data.read import open_table
 from penchant.data.tables import Table
 from penchant.data.vocabulary import Vocabulary
@@ -110,6 +111,24 @@ def read_pairs(source: Any, *, user: str | None = None, item: str | None = None,
     return Pairs(values.ids(table, found.user, "user"), values.ids(table, found.item, "item"), times)
 
 
+def read_described(source: Any, ids: pl.Series, kind: str) -> pl.DataFrame:
+    """What a table of users or items says of some ids: one row for each id, null where the table lacks it.
+
+    Args:
+        source: a path or frame.
+        ids: Int64 or String (n,).
+        kind: "user" or "item".
+
+    Raises:
+        DataError: the table cannot be used, or has none of the ids.
+    """
+    names = naming.USER_NAMES if kind == "user" else naming.ITEM_NAMES
+    keyed, _ = items.key(open_table(source), kind, ids, kind, names)
+    return (
+        pl.DataFrame([ids.alias(items.ID)]).join(keyed, on=items.ID, how="left", maintain_order="left").drop(items.ID)
+    )
+
+
 def read_rated(source: Any) -> dict[Any, float]:
     """Item -> rating from a table of two such columns; of an item rated twice the last counts.
 
@@ -137,3 +156,38 @@ def _column(table: Table, meaning: str, names: tuple[str, ...]) -> str:
             remedy=f"Call it '{meaning}'.",
         )
     return found
+
+
+def described_context(
+    users: Any,
+    items_of_pairs: Any,
+    user_rows: NDArray[np.int32],
+    item_rows: NDArray[np.int32],
+    times: NDArray[np.int64] | None,
+    user_table: Any = None,
+    item_table: Any = None,
+) -> Context:
+    """The context of pairs, with what tables say of users and items that a model does not know.
+
+    Args:
+        users, items_of_pairs: ids (n,).
+        user_rows, item_rows: their rows in the model, -1 for unknown ones.
+        user_table, item_table: paths or frames, or None.
+
+    Raises:
+        DataError: a table cannot be used.
+    """
+    sides = []
+    for kind, ids, rows, table in (
+        ("user", users, user_rows, user_table),
+        ("item", items_of_pairs, item_rows, item_table),
+    ):
+        unknown = np.flatnonzero(rows < 0)
+        new = None
+        if table is not None and len(unknown):
+            told = read_described(table, pl.Series(ids).gather(unknown.astype(np.uint32)), kind)
+            places = np.full(len(rows), -1, np.int32)
+            places[unknown] = np.arange(len(unknown))
+            new = Newcomers(places, told)
+        sides.append(new)
+    return Context(times, *sides)

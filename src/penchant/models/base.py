@@ -199,6 +199,18 @@ class Model(ABC):
         del user_rows, item_rows, context
         return None
 
+    def distribution(self, user_rows: Rows, item_rows: Rows, context: Context | None = None) -> tuple[Floats, Floats]:
+        """How likely each rating is for pairs: the ratings that there are, (steps,), and their chances, (n, steps).
+
+        Raises:
+            UnsupportedError: the model does not know.
+        """
+        del user_rows, item_rows, context
+        raise UnsupportedError(
+            f"A {self.name} model does not know how likely each rating is.",
+            remedy="Fit a bayes model, or ask for an interval.",
+        )
+
     @final
     def predict(self, user_rows: Rows, item_rows: Rows, context: Context | None = None) -> Floats:
         """Predicted ratings of pairs, float32 (n,), on the scale of training."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self, final
+from typing import Any, Literal, Self, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,16 @@ from numpy.typing import NDArray
 from penchant.data.context import Context
 from penchant.data.features import Columns
 from penchant.data.split import Split
-from penchant.errors import NotFittedError, SettingError
+from penchant.errors import NotFittedError, SettingError, UnsupportedError
 from penchant.models.base import Explanation, Floats, Model, Rows, Shapes
 from penchant.models.designing import ITEMS, MONTHS, USERS, Coding, Wanted
 from penchant.models.fitting import FitLog, FitOptions, run_epochs
 from penchant.models.memory import Parts, Sizes
+from penchant.models.ordinal import MOST, Steps
 from penchant.models.posterior import Posterior
 from penchant.models.settings import Settings, setting
+
+Likelihood = Literal["gaussian", "ordered-probit"]
 
 SAMPLED_A_TIME = 65_536  # pairs that are scored in every sample at once
 
@@ -32,6 +35,11 @@ SAMPLED_A_TIME = 65_536  # pairs that are scored in every sample at once
 class BayesSettings(Settings):
     """Settings of `bayes`. Nothing else needs tuning: all that pulls and scatters is sampled."""
 
+    likelihood: Likelihood = setting(
+        "gaussian",
+        "How ratings scatter around scores: gaussian; or ordered-probit, which takes them for steps between cuts.",
+        search=("gaussian", "ordered-probit"),
+    )
     factors: int = setting(
         16, "How many numbers describe each feature (each user, item, genre, …).", low=1, search=(8, 32)
     )
@@ -90,8 +98,8 @@ class Bayes(Model):
     def learn(self, arrays: Mapping[str, NDArray[Any]], coding: Coding) -> None:
         """Take what training has so far."""
         self._forget()
-        n_samples = len(arrays["samples/levels"])
-        self._coding_fields = {**coding.to_json(), "n_samples": n_samples}
+        sizes = {"n_samples": len(arrays["samples/levels"]), "n_steps": len(arrays["steps/ratings"])}
+        self._coding_fields = {**coding.to_json(), **sizes}
         self.parameters = {**self.parameters, **arrays}
 
     def wanted(self) -> Wanted:
@@ -118,8 +126,9 @@ class Bayes(Model):
         blank, described = self._unknown(user_rows, item_rows, context)
         if len(described):
             scores[described] = self._sampled_scores(rows[:, described], context.take(described)).mean(axis=0)
-        scores[blank] = self.fallback.predict(user_rows[blank], item_rows[blank])
-        return scores.astype(np.float32)
+        ratings = self._rating(scores, self._spread[rows[USERS]])
+        ratings[blank] = self.fallback.predict(user_rows[blank], item_rows[blank])
+        return ratings
 
     def _unknown(
         self, user_rows: Rows, item_rows: Rows, context: Context
@@ -136,19 +145,51 @@ class Bayes(Model):
             blank |= (own < 0) & ~told
         return np.flatnonzero(blank), np.flatnonzero(described & ~blank)
 
-    def deviations(self, user_rows: Rows, item_rows: Rows, context: Context | None = None) -> Floats:
+    def _rating(self, scores: NDArray[Any], spread: NDArray[Any]) -> Floats:
+        """The rating to expect of latent values normal around scores; scores themselves where ratings are gaussian."""
+        if self.settings.likelihood == "gaussian":
+            return scores.astype(np.float32)
+        return self.steps.expected(scores, spread)
+
+    @property
+    def _spread(self) -> Floats:
+        """How far ratings lie from scores on average, by user and for an unknown one, float32 (n_users + 1,)."""
+        return np.sqrt(self._parameter("user_noise") + self._parameter("uncertainty"))
+
+    def distribution(self, user_rows: Rows, item_rows: Rows, context: Context | None = None) -> tuple[Floats, Floats]:
+        """How likely each step of the scale is for pairs.
+
+        Returns:
+            the steps, float32 (steps,), rising, and their chances, float32 (n, steps).
+
+        Raises:
+            UnsupportedError: ratings are not of a few steps.
+        """
+        if not len(self.steps.ratings):
+            raise UnsupportedError(
+                f"There are more than {MOST} distinct ratings.", remedy="Ask for an interval (interval=0.9) instead."
+            )
         context = context or Context()
+        means, spread = self._latent(user_rows, item_rows, context)
+        return self.steps.ratings, self.steps.chances(means, spread)
+
+    def _latent(self, user_rows: Rows, item_rows: Rows, context: Context) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Mean and standard deviation of what ratings are cut from, (n,)."""
         rows = self.coding.rows(user_rows, item_rows, context.times)
         noise = self._parameter("user_noise")[rows[USERS]]
         unknown = rows == self.coding.starts[1:, None] - 1
-        found = np.empty(len(user_rows), np.float32)
-        for at in range(0, len(found), SAMPLED_A_TIME):
+        means, spread = np.empty(len(user_rows)), np.empty(len(user_rows), np.float32)
+        for at in range(0, len(spread), SAMPLED_A_TIME):
             some = slice(at, at + SAMPLED_A_TIME)
             scores = self._sampled_scores(rows[:, some], context.take(some))
             variance = scores.var(axis=0, ddof=1 if len(scores) > 1 else 0)
             variance += self.posterior.variance_of_unknown(rows[:, some], unknown[:, some])
-            found[some] = np.sqrt(variance + noise[some])
-        return found
+            means[some], spread[some] = scores.mean(axis=0), np.sqrt(variance + noise[some])
+        return means, spread
+
+    def deviations(self, user_rows: Rows, item_rows: Rows, context: Context | None = None) -> Floats:
+        means, spread = self._latent(user_rows, item_rows, context or Context())
+        return spread if self.settings.likelihood == "gaussian" else self.steps.deviations(means, spread)
 
     def _sampled_scores(self, rows: NDArray[np.int32], context: Context) -> NDArray[np.float64]:
         """Scores of pairs in each sample that was kept, (samples, n); newcomers by their columns."""
@@ -164,21 +205,23 @@ class Bayes(Model):
         return posterior.scores(rows, more)
 
     def user_vectors(self, user_rows: Rows) -> Floats:
-        """[bias, factors] of each user in the last month of training, (n, 1 + averaged factors)."""
+        """[spread, bias, factors] of each user in the last month of training, (n, 2 + averaged factors)."""
         bias, factors = self._now
         own = self._factors[user_rows]
         biases = self._biases[user_rows] + bias + own @ factors
-        return np.concatenate((biases[:, None], own + factors), axis=1)
+        return np.concatenate((self._spread[user_rows, None], biases[:, None], own + factors), axis=1)
 
     def scores_of(self, user_vectors: Floats) -> Floats:
         items = self._rows_of(ITEMS)
-        scores = user_vectors[:, 1:] @ self._factors[items].T
+        scores = user_vectors[:, 2:] @ self._factors[items].T
         scores += self._biases[items] + self._parameter("level")
-        scores += user_vectors[:, :1]
-        return scores
+        scores += user_vectors[:, 1:2]
+        return self._rating(scores, user_vectors[:, :1])
 
     def fold_in(self, item_rows: Rows, ratings: Floats) -> Floats:
         """The average over samples of the most probable own factors, given a sample's everything else."""
+        if not len(item_rows):
+            return self._average_user
         posterior, first_item = self.posterior, int(self.coding.starts[ITEMS])
         rated_bias, rated = posterior.rated(item_rows, self.coding)  # (samples,), (samples, k)
         samples = posterior.biases.astype(np.float64), posterior.factors.astype(np.float64)
@@ -188,12 +231,20 @@ class Bayes(Model):
         known += samples[0][:, first_item + item_rows] + now_bias[:, None] + posterior.levels[:, None]
         known += np.einsum("snk,sk->sn", items - now[:, None], now)
         design = np.concatenate((np.ones((*items.shape[:2], 1)), items + rated[:, None]), axis=2)
-        own = self._own_factors(design, ratings - known)
+        latent = ratings if self.settings.likelihood == "gaussian" else self.steps.centres_of(ratings)
+        own = self._own_factors(design, latent - known)
         factors = rated + own[:, 1:]
         biases = rated_bias + own[:, 0] + (rated * own[:, 1:]).sum(axis=1) + now_bias + (factors * now).sum(axis=1)
         bias = (biases + posterior.levels).mean() - float(self._parameter("level")[0])
         averaged = np.einsum("srk,sk->r", self._into_average, factors + now) / len(posterior)
-        return np.concatenate(([bias], averaged)).astype(np.float32)
+        return np.concatenate(([self._spread[-1], bias], averaged)).astype(np.float32)
+
+    @cached_property
+    def _average_user(self) -> Floats:
+        """The mean of users' vectors. The mean of their own features is not it: all have rated something."""
+        return (
+            self.user_vectors(np.arange(self.n_users, dtype=np.int32)).mean(axis=0, dtype=np.float64).astype(np.float32)
+        )
 
     def _own_factors(self, design: NDArray[np.float64], left: NDArray[np.float64]) -> NDArray[np.float64]:
         """The most probable [weight, factors] of a user in each sample, (samples, 1 + k), by ridge regression.
@@ -230,8 +281,12 @@ class Bayes(Model):
     # --- looking in -----------------------------------------------------------------------------------
 
     def explain(self, user_vector: Floats, item_row: int) -> Explanation:
-        """Around the average user and the average item of a rating, so that their products are no one's own."""
-        vector = user_vector.astype(np.float64)
+        """Around the average user and the average item of a rating, so that their products are no one's own.
+
+        Where ratings are steps, causes are added one after the other before they become a rating, so that differences
+        sum up.
+        """
+        spread, vector = user_vector[:1], user_vector[1:].astype(np.float64)
         centre, item_centre = self._parameter("centre").astype(np.float64)
         bias, factors = self._item(item_row)
         parts = {
@@ -240,8 +295,9 @@ class Bayes(Model):
             "item": bias - item_centre[0] + centre[1:] @ (factors - item_centre[1:]),
             "match": (vector[1:] - centre[1:]) @ (factors - item_centre[1:]),
         }
+        so_far = self._rating(np.cumsum(list(parts.values())), spread).astype(np.float64)
         score = float(self.scores_of(user_vector[None])[0, item_row])
-        return Explanation({name: float(part) for name, part in parts.items()}, score)
+        return Explanation(dict(zip(parts, np.diff(so_far, prepend=0.0).tolist(), strict=True)), score)
 
     def _item(self, item_row: int) -> tuple[float, NDArray[np.float64]]:
         row = int(self.coding.starts[ITEMS]) + item_row
@@ -268,6 +324,11 @@ class Bayes(Model):
         """The samples that are kept."""
         return Posterior.unpack(self.parameters)
 
+    @property
+    def steps(self) -> Steps:
+        """The ratings that there are, and where scores turn from one into the next; empty where they are too many."""
+        return Steps.unpack(self.parameters)
+
     @cached_property
     def _factors(self) -> Floats:
         return self._parameter("factors").astype(np.float32)
@@ -286,7 +347,7 @@ class Bayes(Model):
         return slice(int(self.coding.starts[side]), int(self.coding.starts[side + 1]) - 1)
 
     def _forget(self) -> None:
-        for name in ("coding", "posterior", "_factors", "_now", "_into_average"):
+        for name in ("coding", "posterior", "_factors", "_now", "_into_average", "_average_user"):
             self.__dict__.pop(name, None)
 
     def _shapes(self, n_users: int, n_items: int) -> Shapes:
@@ -302,6 +363,8 @@ class Bayes(Model):
             "factors": (rows, averaged),
             "centre": (2, 1 + averaged),
             "user_noise": (n_users + 1,),
+            "uncertainty": (1,),
+            **Steps.shapes(int(fields["n_steps"])),
             "item_counts": (n_items,),
             **({} if days is None else {"days": days.shape}),
             **Posterior.shapes(samples, len(coding.sizes), rows, shared, self.settings.factors),
@@ -311,6 +374,9 @@ class Bayes(Model):
         for name in ("user_noise", "samples/own_precisions"):
             if not len(self.parameters[name]) or self.parameters[name].min() <= 0:
                 raise ValueError(f"{name} is not above 0")
+        self.steps.check()
+        if self.parameters["uncertainty"][0] < 0:
+            raise ValueError("the uncertainty is below 0")
         if self.parameters["item_counts"].min() < 0:
             raise ValueError("an item has fewer than 0 ratings")
 

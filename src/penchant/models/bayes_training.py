@@ -14,6 +14,7 @@ from penchant.models.averaging import AverageFactors
 from penchant.models.designing import ITEMS, make_design
 from penchant.models.fitting import FitOptions
 from penchant.models.gibbs_sampling import Chain
+from penchant.models.ordinal import Latent, Steps, distinct_steps
 from penchant.models.posterior import KEPT, Posterior, compile_sample
 from penchant.seeds import numpy_generator
 from penchant.threads import Workers
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from penchant.models.bayes import Bayes
 
 ROUNDS = 10  # a fit is shown in so many epochs
+LOOKED_AT = 5_000  # training ratings, for how uncertain scores are
 TAKEN_EVERY = 2  # sweeps: one resembles the last, and to average it costs an eighth of it
 
 
@@ -34,11 +36,14 @@ class BayesTraining:
         ratings = split.train.ratings[order]
         self.mean = float(ratings.mean(dtype=np.float64))
         self.deviation = float(ratings.std(dtype=np.float64)) or 1.0
-        standard = ((ratings - np.float32(self.mean)) / np.float32(self.deviation)).astype(np.float32)
+        standard = self._standard(ratings)
+        self.steps = distinct_steps(ratings)
         self.chains = [
             Chain(self.design, standard, self.settings.factors, numpy_generator(options.seed, f"chain {number}"))
             for number in range(self.settings.chains)
         ]
+        self.latent = [self._latent(standard, options.seed, number) for number in range(len(self.chains))]
+        self.cuts, self.centres = np.zeros(max(len(self.steps) - 1, 0)), np.zeros(len(self.steps))
         self.counts = self._rating_counts()
         self.average = AverageFactors(np.sqrt(self.counts + 1.0), self.settings.averaged_factors)
         self.biases = np.zeros(self.coding.starts[-1])
@@ -75,6 +80,14 @@ class BayesTraining:
         squares = [np.mean(chain.errors**2, dtype=np.float64) for chain in self.chains]
         return float(np.mean(squares)) * self.deviation**2
 
+    def _standard(self, ratings: NDArray[np.float32]) -> NDArray[np.float32]:
+        return ((ratings - np.float32(self.mean)) / np.float32(self.deviation)).astype(np.float32)
+
+    def _latent(self, standard: NDArray[np.float32], seed: int, number: int) -> Latent | None:
+        if self.settings.likelihood == "gaussian":
+            return None
+        return Latent(standard, self._standard(self.steps), numpy_generator(seed, f"latent values {number}"))
+
     def valid_loss(self) -> float | None:
         valid = self.split.valid
         if valid is None or not len(valid):
@@ -92,10 +105,13 @@ class BayesTraining:
     def _sweep(self, numbers: NDArray[np.int64]) -> None:
         for number in numbers:
             self.chains[number].sweep()
+            latent = self.latent[number]
+            if latent is not None:
+                latent.sample(self.chains[number])
 
     def _take(self, keep: bool) -> None:
         """Take the chains' states into the averages, in their order, which the result depends on."""
-        for chain in self.chains:
+        for chain, latent in zip(self.chains, self.latent, strict=True):
             sample = chain.sample().scaled(self.mean, self.deviation)
             compiled = compile_sample(sample, self.design, self.coding)
             self.average.add(compiled.factors.T)
@@ -103,6 +119,9 @@ class BayesTraining:
             self.level += compiled.level
             self.noise[:-1] += 1 / sample.user_precisions
             self.noise[-1] += sample.noise
+            if latent is not None:
+                self.cuts += latent.cuts[1:-1] * self.deviation + self.mean
+                self.centres += latent.centres() * self.deviation + self.mean
             if keep:
                 self.kept.append(Posterior.of(sample, compiled, self.design))
             elif not self.kept:
@@ -120,14 +139,32 @@ class BayesTraining:
             "item_counts": self.split.train.item_counts.astype(np.float32),
             **({} if coding.days is None else {"days": coding.days}),
             **Posterior.joined(self.kept or [self.latest]).pack(),
+            **self._steps(n).pack(),
+            "uncertainty": np.zeros(1, np.float32),
         }
         self.model.learn(arrays, coding)
+        arrays["uncertainty"] = self._uncertainty()
+        self.model.learn(arrays, coding)
         self.model.learn({**arrays, "centre": self._centre()}, coding)
+
+    def _steps(self, n: int) -> Steps:
+        if self.settings.likelihood == "gaussian":
+            return Steps.halfway(self.steps)
+        return Steps(self.steps, (self.cuts / n).astype(np.float32), (self.centres / n).astype(np.float32))
+
+    def _uncertainty(self) -> NDArray[np.float32]:
+        """The mean variance of training scores over samples, float32 (1,)."""
+        train = self.split.train
+        some = np.linspace(0, len(train) - 1, min(len(train), LOOKED_AT)).astype(np.int64)
+        times = None if train.times is None else train.times[some]
+        rows = self.coding.rows(train.user_rows[some], train.item_rows[some], times)
+        return np.array([self.model.posterior.scores(rows).var(axis=0).mean()], np.float32)
 
     def _centre(self) -> NDArray[np.float32]:
         """The vector of the average user of a rating, and bias and factors of its average item."""
         train, model = self.split.train, self.model
-        users = np.average(model.user_vectors(np.arange(train.n_users, dtype=np.int32)), 0, train.user_counts)
+        vectors = model.user_vectors(np.arange(train.n_users, dtype=np.int32))[:, 1:]
+        users = np.average(vectors, 0, train.user_counts)
         items = slice(int(self.coding.starts[ITEMS]), int(self.coding.starts[ITEMS + 1]) - 1)
         own = np.concatenate((model._biases[items, None], model._factors[items]), axis=1)
         return np.stack((users, np.average(own, 0, train.item_counts))).astype(np.float32)

@@ -129,7 +129,7 @@ class Chain:
         self.errors = (ratings - scores).astype(np.float32)
         self._swept = 0
         self._q = np.empty(len(ratings), np.float32)
-        self._precisions = np.empty(len(ratings), np.float32)
+        self.rating_precisions = np.empty(len(ratings), np.float32)
 
     def _fill_rows(self) -> None:
         for number, block in enumerate(self.design.blocks):
@@ -198,7 +198,7 @@ class Chain:
         shape, rate_of_variance = NOISE_PRIOR[0] + self._nu * n_users / 2, NOISE_PRIOR[1] + self._nu * total / 2
         self._variance = float(self.generator.gamma(shape) / rate_of_variance)
         self._nu = self._sample_nu(float(total), float(logs), n_users)
-        row_sums.spread_precisions(self.user_precisions, users, self._rows, self._precisions, self._sums)
+        row_sums.spread_precisions(self.user_precisions, users, self._rows, self.rating_precisions, self._sums)
 
     def _sample_nu(self, total: float, logs: float, n_users: int) -> float:
         shapes, rates = NU / 2, NU * self._variance / 2
@@ -208,9 +208,9 @@ class Chain:
         return float(NU[np.searchsorted(chances, self.generator.random() * chances[-1])])
 
     def _sample_level(self) -> None:
-        weight = float(self._precisions.sum(dtype=np.float64))
+        weight = float(self.rating_precisions.sum(dtype=np.float64))
         total = weight + 1.0
-        pull = float(np.dot(self._precisions, self.errors)) + weight * self.level + self._centre
+        pull = float(np.dot(self.rating_precisions, self.errors)) + weight * self.level + self._centre
         level = pull / total + self.generator.standard_normal() / np.sqrt(total)
         self.errors -= np.float32(level - self.level)
         self.level = float(level)
@@ -232,7 +232,7 @@ class Chain:
             *(self.weights[features], block.starts, block.entry_rows, block.entry_values, block.groups),
             *(self.means[-1, groups], self.precisions[-1, groups], self._feature_prior, normals[features]),
             *(self._more(len(block.names)), self._swept >= STRETCH_AFTER, self.design.rows[number]),
-            *(self.errors, self._precisions, self._sums[rows], self.row_weights[rows]),
+            *(self.errors, self.rating_precisions, self._sums[rows], self.row_weights[rows]),
         )
 
     def _sample_factor(self, factor: int, number: int, block: Block, normals: Floats) -> None:
@@ -242,7 +242,7 @@ class Chain:
             *(block.starts, block.entry_rows, block.entry_values),
             *(self.means[factor, groups], self.precisions[factor, groups], self._feature_prior, normals[features]),
             *(self._more(len(block.names)), self._stretched(block, factor)),
-            *(self.errors, self._precisions, self._q, self.design.rows[number], *self._runs[number]),
+            *(self.errors, self.rating_precisions, self._q, self.design.rows[number], *self._runs[number]),
             *(self.factors[factor, rows], self.within[rows], self._sums[rows]),
         )
 

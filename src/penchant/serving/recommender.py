@@ -17,7 +17,7 @@ from penchant.artifact import load_artifact, save_artifact
 from penchant.calibration import LEVELS, Coverage, Rated, measure
 from penchant.data.context import Context
 from penchant.data.interactions import Interactions
-from penchant.data.pairs import lists_table
+from penchant.data.pairs import described_context, lists_table
 from penchant.data.split import Split
 from penchant.data.vocabulary import Id, Vocabulary
 from penchant.errors import (
@@ -231,7 +231,17 @@ class Recommender:
         low, high = intervals.ends(interval)
         return Prediction(float(self.model.clip(intervals.centres)[0]), float(low[0]), float(high[0]))
 
-    def predict_pairs(self, users: Any, items: Any, interval: float | None = None, times: Any = None) -> pl.DataFrame:
+    def predict_pairs(
+        self,
+        users: Any,
+        items: Any,
+        interval: float | None = None,
+        times: Any = None,
+        *,
+        chances: bool = False,
+        user_table: Any = None,
+        item_table: Any = None,
+    ) -> pl.DataFrame:
         """Predicted ratings of many pairs.
 
         An unknown user or item is answered from the side that is known, and marked.
@@ -239,15 +249,19 @@ class Recommender:
         Args:
             interval: the probability, such as 0.9, with which a rating is to be within its interval.
             times: whole numbers (n,), seconds since 1970, of when the ratings would be given; None for now.
+            chances: also how likely each rating of the scale is.
+            user_table, item_table: paths or frames that describe users or items which the model does not know, for
+                models that learn from columns (bayes).
 
         Returns:
-            columns "prediction" (Float32), with an interval "low" and "high" (Float32), and "known": "both", "user",
-            "item" or "neither".
+            columns "prediction" (Float32), with an interval "low" and "high" (Float32), with chances "chance of R" for
+            each rating R (Float32), and "known": "both", "user", "item" or "neither".
 
         Raises:
             InputError: not as many users as items or times.
             SettingError: the interval is not between 0 and 1.
-            UnsupportedError: the model does not know its uncertainty and was fitted without validation ratings.
+            UnsupportedError: the model does not know its uncertainty and was fitted without validation ratings, or
+                does not know how likely ratings are.
         """
         user_rows = self.users.rows(users, missing="minus one")
         item_rows = self.items.rows(items, missing="minus one")
@@ -258,13 +272,15 @@ class Recommender:
         when = None if times is None else np.asarray(times, np.int64)
         if when is not None and when.shape != user_rows.shape:
             raise InputError(f"{len(user_rows)} pairs and {when.size} times.", remedy="Give as many of both.")
-        if interval is None:
-            predictions = self.model.predict(user_rows, item_rows, Context(when))
-            return pl.DataFrame({"prediction": predictions, "known": known})
-        intervals = around(self.model, self.conformal, user_rows, item_rows, Context(when))
-        low, high = intervals.ends(interval)
-        predictions = self.model.clip(intervals.centres)
-        return pl.DataFrame({"prediction": predictions, "low": low, "high": high, "known": known})
+        context = described_context(users, items, user_rows, item_rows, when, user_table, item_table)
+        columns: dict[str, Any] = {"prediction": self.model.predict(user_rows, item_rows, context)}
+        if interval is not None:
+            ends = around(self.model, self.conformal, user_rows, item_rows, context).ends(interval)
+            columns |= dict(zip(("low", "high"), ends, strict=True))
+        if chances:
+            ratings, of_each = self.model.distribution(user_rows, item_rows, context)
+            columns |= {f"chance of {rating:g}": of_each[:, n] for n, rating in enumerate(ratings)}
+        return pl.DataFrame({**columns, "known": known})
 
     def evaluate(self, ratings: Interactions, metrics: Sequence[str] = DEFAULT_METRICS, seed: int = 0) -> Report:
         """How far predictions are from a table of ratings, with intervals over its users."""
