@@ -31,7 +31,7 @@ Values = NDArray[np.float64]
 
 def precision(hits: Hits, n_relevant: Counts) -> Values:
     """Relevant items in the list, divided by k, also where the list is shorter or fewer items are relevant."""
-    return _where_relevant(hits.mean(axis=1, dtype=np.float64), n_relevant)
+    return _where_relevant(hits.sum(axis=1) / hits.shape[1], n_relevant)
 
 
 def recall(hits: Hits, n_relevant: Counts) -> Values:
@@ -41,7 +41,7 @@ def recall(hits: Hits, n_relevant: Counts) -> Values:
 
 def hit_rate(hits: Hits, n_relevant: Counts) -> Values:
     """1 if any item of the list is relevant, otherwise 0."""
-    return _where_relevant(hits.any(axis=1).astype(np.float64), n_relevant)
+    return _where_relevant(np.asarray(hits.any(axis=1), np.float64), n_relevant)
 
 
 def ndcg(hits: Hits, n_relevant: Counts) -> Values:
