@@ -51,6 +51,7 @@ READING_ORDER = [
     "data.split",
     "data.features",
     "metrics",
+    "list_metrics",
     "models.schedule",
     "models.momenta",
     "models.settings",
