@@ -34,7 +34,6 @@ RUN_LENGTH = 3  # ratings of one row that follow each other, on average, where i
 # Sweeps before the first stretch. Factors begin at random and agree with nothing yet: stretched at once they shrink,
 # and then take long to grow. Without features of tables and history that cost 0.005 of root mean squared error.
 STRETCH_AFTER = 5
-STRETCH_EVERY = 4  # sweeps, for a factor of features that rows share
 # Shapes and rates of Gamma distributions: of the noise's variance, and of the precisions of groups of features. A rate
 # of 1/2 for the latter, as others have it, expects factors of about 1; it was measured at 0.003 more of mean squared
 # error.
@@ -231,7 +230,7 @@ class Chain:
         gibbs.sample_weights(
             *(self.weights[features], block.starts, block.entry_rows, block.entry_values, block.groups),
             *(self.means[-1, groups], self.precisions[-1, groups], self._feature_prior, normals[features]),
-            *(self._more(len(block.names)), self._swept >= STRETCH_AFTER, self.design.rows[number]),
+            *(self._chance(len(block.names)), self._swept >= STRETCH_AFTER, self.design.rows[number]),
             *(self.errors, self.rating_precisions, self._sums[rows], self.row_weights[rows]),
         )
 
@@ -241,20 +240,14 @@ class Chain:
             *(self.features[factor, features], block.bounds, block.is_own),
             *(block.starts, block.entry_rows, block.entry_values),
             *(self.means[factor, groups], self.precisions[factor, groups], self._feature_prior, normals[features]),
-            *(self._more(len(block.names)), self._stretched(block, factor)),
+            *(self._chance(len(block.names)), self._swept >= STRETCH_AFTER),
             *(self.errors, self.rating_precisions, self._q, self.design.rows[number], *self._runs[number]),
             *(self.factors[factor, rows], self.within[rows], self._sums[rows]),
         )
 
-    def _stretched(self, block: Block, factor: int) -> NDArray[np.bool_]:
-        """Which groups to stretch: own features cost next to nothing, those that rows share take turns."""
-        if self._swept < STRETCH_AFTER:
-            return np.zeros(len(block.names), bool)
-        return block.is_own | ((self._swept + factor) % STRETCH_EVERY == 0)
-
-    def _more(self, groups: int) -> Doubles:
-        """A normal and a uniform random number for each group, (2, groups)."""
-        return np.stack((self.generator.standard_normal(groups), self.generator.random(groups)))
+    def _chance(self, groups: int) -> Doubles:
+        """A normal and a uniform random number for each group, (groups, 2)."""
+        return np.stack((self.generator.standard_normal(groups), self.generator.random(groups)), axis=1)
 
 
 def _initial_deviations(design: Design) -> Floats:
