@@ -48,31 +48,17 @@ def whole(flag: str, low: int, high: int | None = None) -> Callable[[Any], int]:
     return read
 
 
-def fraction(flag: str) -> Callable[[Any], float]:
-    """A reader of numbers from 0 to below 1."""
+def fraction(flag: str, example: float, zero: bool) -> Callable[[Any], float]:
+    """A reader of numbers below 1: from 0, or above 0."""
+    words = f"Give a number {'from 0 to' if zero else 'above 0 and'} below 1, such as {example:g}."
 
     def read(text: Any) -> float:
         try:
             value = float(str(text))
         except ValueError:
             value = -1.0
-        if not 0 <= value < 1:
-            raise SettingError(f"{flag} is {text}.", remedy="Give a number from 0 to below 1, such as 0.2.")
-        return value
-
-    return read
-
-
-def level(flag: str) -> Callable[[Any], float]:
-    """A reader of numbers above 0 and below 1."""
-
-    def read(text: Any) -> float:
-        try:
-            value = float(str(text))
-        except ValueError:
-            value = -1.0
-        if not 0 < value < 1:
-            raise SettingError(f"{flag} is {text}.", remedy="Give a number above 0 and below 1, such as 0.9.")
+        if not (0 < value < 1 or (zero and value == 0)):
+            raise SettingError(f"{flag} is {text}.", remedy=words)
         return value
 
     return read
@@ -207,7 +193,11 @@ SPLITTING = _group(
     ("split", str, "random", "HOW", "What to hold out: random, time (the latest) or last-n (of each user).", _SPLITS),
     (
         *("valid_fraction", float | None, None, "FRACTION"),
-        *("How much random and time hold out; 0 trains on everything.", fraction("--valid-fraction"), str(FRACTION)),
+        *(
+            "How much random and time hold out; 0 trains on everything.",
+            fraction("--valid-fraction", FRACTION, zero=True),
+            str(FRACTION),
+        ),
     ),
     ("last_n", int | None, None, "N", "How many of each user last-n holds out.", whole("--last-n", 1), "1"),
 )

@@ -11,7 +11,7 @@ import typer
 from penchant import progress, terminal
 from penchant.commands.asking import known_user, load, plain
 from penchant.errors import SettingError
-from penchant.options import ItemColumn, Json, K, ModelDir, Module, Threads, UserColumn, level
+from penchant.options import ItemColumn, Json, K, ModelDir, Module, Threads, UserColumn, fraction
 
 A_BLOCK = 500_000  # predictions written at a time
 
@@ -111,7 +111,7 @@ def predict(
         float | None,
         typer.Option(
             metavar="LEVEL",
-            parser=level("--interval"),
+            parser=fraction("--interval", 0.9, zero=False),
             help="Also where a rating will be with this probability, such as 0.9.",
         ),
     ] = None,

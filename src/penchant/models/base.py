@@ -286,6 +286,7 @@ class Model(ABC):
         """What there is to save besides settings and arrays, as plain JSON values."""
         return {}
 
+    @final
     @classmethod
     def from_arrays(
         cls,
@@ -299,10 +300,13 @@ class Model(ABC):
         Args:
             module: the class of a torch module of the user's own; the built-in models have no use for it.
         """
-        del extra, module
         model = cls(settings)
         model.parameters = dict(arrays)
+        model._take_extra(extra or {}, module)
         return model
+
+    def _take_extra(self, extra: Mapping[str, Any], module: Any) -> None:  # noqa: B027, most models have nothing
+        """Take back what `extra` gave, and the class of a module of the user's own."""
 
     def _parameter(self, name: str) -> NDArray[Any]:
         try:

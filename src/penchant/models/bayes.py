@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Self, final
+from typing import Any, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from penchant.data.features import Columns
 from penchant.data.split import Split
 from penchant.errors import NotFittedError, SettingError, UnsupportedError
 from penchant.models.base import Explanation, Floats, Model, Rows, Shapes
-from penchant.models.designing import ITEMS, MONTHS, USERS, Coding, Wanted
+from penchant.models.designing import ITEMS, TIMES, USERS, Coding, Wanted
 from penchant.models.fitting import FitLog, FitOptions, run_epochs
 from penchant.models.memory import Parts, Sizes
 from penchant.models.ordinal import MOST, Steps
@@ -209,10 +209,11 @@ class Bayes(Model):
         bias, factors = self._now
         own = self._factors[user_rows]
         biases = self._biases[user_rows] + bias + own @ factors
-        return np.concatenate((self._spread[user_rows, None], biases[:, None], own + factors), axis=1)
+        vectors = np.concatenate((self._spread[user_rows, None], biases[:, None], own + factors), axis=1)
+        return vectors.astype(np.float32)
 
     def scores_of(self, user_vectors: Floats) -> Floats:
-        items = self._rows_of(ITEMS)
+        items = self.coding.rows_of(ITEMS)
         scores = user_vectors[:, 2:] @ self._factors[items].T
         scores += self._biases[items] + self._parameter("level")
         scores += user_vectors[:, 1:2]
@@ -222,15 +223,14 @@ class Bayes(Model):
         """The average over samples of the most probable own factors, given a sample's everything else."""
         if not len(item_rows):
             return self._average_user
-        posterior, first_item = self.posterior, int(self.coding.starts[ITEMS])
+        posterior, rows = self.posterior, int(self.coding.starts[ITEMS]) + item_rows
         rated_bias, rated = posterior.rated(item_rows, self.coding)  # (samples,), (samples, k)
-        samples = posterior.biases.astype(np.float64), posterior.factors.astype(np.float64)
-        now_bias, now = _now_of(self.coding, *samples)
-        items = samples[1][:, first_item + item_rows] + now[:, None]  # (samples, n, k)
-        known = rated_bias[:, None] + np.einsum("snk,sk->sn", items, rated)
-        known += samples[0][:, first_item + item_rows] + now_bias[:, None] + posterior.levels[:, None]
-        known += np.einsum("snk,sk->sn", items - now[:, None], now)
-        design = np.concatenate((np.ones((*items.shape[:2], 1)), items + rated[:, None]), axis=2)
+        now_bias, now = _now_of(self.coding, posterior.biases, posterior.factors)
+        items = posterior.factors[:, rows].astype(np.float64)  # (samples, n, k)
+        others = (rated + now)[:, None]
+        known = posterior.biases[:, rows] + (rated_bias + now_bias + posterior.levels)[:, None]
+        known += (items * others).sum(axis=2) + (rated * now).sum(axis=1)[:, None]
+        design = np.concatenate((np.ones((*items.shape[:2], 1)), items + others), axis=2)
         latent = ratings if self.settings.likelihood == "gaussian" else self.steps.centres_of(ratings)
         own = self._own_factors(design, latent - known)
         factors = rated + own[:, 1:]
@@ -242,9 +242,8 @@ class Bayes(Model):
     @cached_property
     def _average_user(self) -> Floats:
         """The mean of users' vectors. The mean of their own features is not it: all have rated something."""
-        return (
-            self.user_vectors(np.arange(self.n_users, dtype=np.int32)).mean(axis=0, dtype=np.float64).astype(np.float32)
-        )
+        vectors = self.user_vectors(np.arange(self.n_users, dtype=np.int32))
+        return vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
 
     def _own_factors(self, design: NDArray[np.float64], left: NDArray[np.float64]) -> NDArray[np.float64]:
         """The most probable [weight, factors] of a user in each sample, (samples, 1 + k), by ridge regression.
@@ -255,9 +254,7 @@ class Bayes(Model):
         """
         posterior, unknown = self.posterior, self.n_users
         mean = np.concatenate((posterior.biases[:, unknown, None], posterior.factors[:, unknown]), axis=1)
-        precisions = np.roll(posterior.own_precisions[:, USERS], 1, axis=1).astype(
-            np.float64
-        )  # the weights' comes last
+        precisions = np.roll(posterior.own_precisions[:, USERS].astype(np.float64), 1, axis=1)  # the weights' is last
         noise = float(self._parameter("user_noise")[unknown])
         system = np.einsum("sni,snj->sij", design, design) / noise
         system[:, np.arange(system.shape[1]), np.arange(system.shape[1])] += precisions
@@ -270,7 +267,7 @@ class Bayes(Model):
 
         The least squares of scores over items, each weighted by its ratings.
         """
-        items, weights = self._rows_of(ITEMS), self._parameter("item_counts").astype(np.float64) + 1
+        items, weights = self.coding.rows_of(ITEMS), self._parameter("item_counts").astype(np.float64) + 1
         average = self._factors[items].astype(np.float64)
         weighted = average.T * weights
         system = weighted @ average
@@ -305,11 +302,11 @@ class Bayes(Model):
 
     def item_factors(self) -> Floats:
         """Averaged factors around those of the average item."""
-        return self._factors[self._rows_of(ITEMS)] - self._parameter("centre")[1, 1:]
+        return self._factors[self.coding.rows_of(ITEMS)] - self._parameter("centre")[1, 1:]
 
     def item_biases(self) -> Floats:
         centre, item_centre = self._parameter("centre")
-        items = self._rows_of(ITEMS)
+        items = self.coding.rows_of(ITEMS)
         return self._biases[items] - item_centre[0] + (self._factors[items] - item_centre[1:]) @ centre[1:]
 
     # --- what is kept ---------------------------------------------------------------------------------
@@ -342,9 +339,6 @@ class Bayes(Model):
         """What the last month and a day that is not known add to every user: a bias, and factors."""
         bias, factors = _now_of(self.coding, self._biases[None], self._factors[None])
         return bias[0], factors[0]
-
-    def _rows_of(self, side: int) -> slice:
-        return slice(int(self.coding.starts[side]), int(self.coding.starts[side + 1]) - 1)
 
     def _forget(self) -> None:
         for name in ("coding", "posterior", "_factors", "_now", "_into_average", "_average_user"):
@@ -394,17 +388,9 @@ class Bayes(Model):
     def extra(self) -> dict[str, Any]:
         return {"features": self._coding_fields}
 
-    @classmethod
-    def from_arrays(
-        cls,
-        settings: Settings,
-        arrays: Mapping[str, NDArray[Any]],
-        extra: Mapping[str, Any] | None = None,
-        module: Any = None,
-    ) -> Self:
-        model = super().from_arrays(settings, arrays, extra, module)
-        model._coding_fields = dict((extra or {})["features"])
-        return model
+    def _take_extra(self, extra: Mapping[str, Any], module: Any) -> None:
+        del module
+        self._coding_fields = dict(extra["features"])
 
     def fit_memory(self, sizes: Sizes) -> Parts:
         k, chains = int(self.settings.factors), int(self.settings.chains)
@@ -433,13 +419,12 @@ class Bayes(Model):
 
 def _now_of(coding: Coding, biases: NDArray[Any], factors: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """What the last month and an unknown day add, sample by sample: biases (samples,) and factors (samples, k)."""
-    bias, total = np.zeros(len(biases), biases.dtype), np.zeros_like(factors[:, 0])
-    for block in range(MONTHS, len(coding.sizes)):
-        is_month = block == MONTHS and coding.first_month is not None
-        row = int(coding.starts[block + 1]) - (2 if is_month else 1)
-        bias = bias + biases[:, row] + (total * factors[:, row]).sum(axis=1)
-        total = total + factors[:, row]
-    return bias, total
+    nobody = np.zeros(1, np.int32)
+    rows = coding.rows(nobody, nobody, None)[TIMES:, 0]
+    own = factors[:, rows].astype(np.float64)  # (samples, blocks, k)
+    total = own.sum(axis=1)
+    pairs = ((total**2).sum(axis=1) - (own**2).sum(axis=(1, 2))) / 2
+    return biases[:, rows].sum(axis=1, dtype=np.float64) + pairs, total
 
 
 def _joined(first: tuple[Floats, Floats], second: tuple[Floats, Floats]) -> tuple[Floats, Floats]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from penchant.data.context import Context
 from penchant.data.split import Split
+from penchant.metrics import mse
 from penchant.models.averaging import AverageFactors
 from penchant.models.designing import ITEMS, make_design
 from penchant.models.fitting import FitOptions
@@ -44,8 +45,7 @@ class BayesTraining:
         ]
         self.latent = [self._latent(standard, options.seed, number) for number in range(len(self.chains))]
         self.cuts, self.centres = np.zeros(max(len(self.steps) - 1, 0)), np.zeros(len(self.steps))
-        self.counts = self._rating_counts()
-        self.average = AverageFactors(np.sqrt(self.counts + 1.0), self.settings.averaged_factors)
+        self.average = AverageFactors(np.sqrt(self._rating_counts() + 1.0), self.settings.averaged_factors)
         self.biases = np.zeros(self.coding.starts[-1])
         self.noise = np.zeros(self.coding.n_users + 1)
         self.level = 0.0
@@ -94,7 +94,7 @@ class BayesTraining:
             return None
         users, items = self.split.valid_user_rows, self.split.valid_item_rows
         predictions = self.model.predict(users, items, Context.of(valid, users, items))
-        return float(np.mean((predictions - valid.ratings) ** 2, dtype=np.float64))
+        return mse(predictions, valid.ratings)
 
     def snapshot(self) -> dict[str, NDArray[Any]]:
         return dict(self.model.parameters)
@@ -129,21 +129,18 @@ class BayesTraining:
 
     def _teach(self) -> None:
         """Give the model what there is so far."""
-        n, coding = self.average.n, self.coding
-        biases, factors = (self.biases / n).astype(np.float32), self.average.result().astype(KEPT)
+        n, coding, posterior = self.average.n, self.coding, Posterior.joined(self.kept or [self.latest])
         arrays: dict[str, NDArray[Any]] = {
             "level": np.array([self.level / n], np.float32),
-            "biases": biases,
-            "factors": factors,
+            "biases": (self.biases / n).astype(np.float32),
+            "factors": self.average.result().astype(KEPT),
             "user_noise": (self.noise / n).astype(np.float32),
             "item_counts": self.split.train.item_counts.astype(np.float32),
             **({} if coding.days is None else {"days": coding.days}),
-            **Posterior.joined(self.kept or [self.latest]).pack(),
+            **posterior.pack(),
             **self._steps(n).pack(),
-            "uncertainty": np.zeros(1, np.float32),
+            "uncertainty": self._uncertainty(posterior),
         }
-        self.model.learn(arrays, coding)
-        arrays["uncertainty"] = self._uncertainty()
         self.model.learn(arrays, coding)
         self.model.learn({**arrays, "centre": self._centre()}, coding)
 
@@ -152,20 +149,20 @@ class BayesTraining:
             return Steps.halfway(self.steps)
         return Steps(self.steps, (self.cuts / n).astype(np.float32), (self.centres / n).astype(np.float32))
 
-    def _uncertainty(self) -> NDArray[np.float32]:
+    def _uncertainty(self, posterior: Posterior) -> NDArray[np.float32]:
         """The mean variance of training scores over samples, float32 (1,)."""
         train = self.split.train
         some = np.linspace(0, len(train) - 1, min(len(train), LOOKED_AT)).astype(np.int64)
         times = None if train.times is None else train.times[some]
         rows = self.coding.rows(train.user_rows[some], train.item_rows[some], times)
-        return np.array([self.model.posterior.scores(rows).var(axis=0).mean()], np.float32)
+        return np.array([posterior.scores(rows).var(axis=0).mean()], np.float32)
 
     def _centre(self) -> NDArray[np.float32]:
         """The vector of the average user of a rating, and bias and factors of its average item."""
         train, model = self.split.train, self.model
         vectors = model.user_vectors(np.arange(train.n_users, dtype=np.int32))[:, 1:]
         users = np.average(vectors, 0, train.user_counts)
-        items = slice(int(self.coding.starts[ITEMS]), int(self.coding.starts[ITEMS + 1]) - 1)
+        items = self.coding.rows_of(ITEMS)
         own = np.concatenate((model._biases[items, None], model._factors[items]), axis=1)
         return np.stack((users, np.average(own, 0, train.item_counts))).astype(np.float32)
 

@@ -20,7 +20,7 @@ from penchant.models.blocks import Block, Design, Entries
 Rows = NDArray[np.int32]
 
 SECONDS_A_DAY = 86_400
-USERS, ITEMS, MONTHS, DAYS = range(4)
+USERS, ITEMS, TIMES = range(3)  # blocks; those of months and days are from TIMES on, where there are any
 MOST_MONTHS = 1200
 
 
@@ -68,6 +68,10 @@ class Coding:
     def starts(self) -> NDArray[np.int64]:
         """Where the rows of each block begin when all are numbered through, (blocks + 1,)."""
         return np.concatenate(([0], np.cumsum([size + 1 for size in self.sizes]))).astype(np.int64)
+
+    def rows_of(self, side: int) -> slice:
+        """The rows of users (USERS) or items (ITEMS) that are known, when all are numbered through."""
+        return slice(int(self.starts[side]), int(self.starts[side + 1]) - 1)
 
     def rows(self, user_rows: Rows, item_rows: Rows, times: NDArray[np.int64] | None) -> NDArray[np.int32]:
         """Rows of pairs in all blocks, numbered through, int32 (blocks, n).

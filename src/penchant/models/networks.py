@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Self, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from penchant.data.split import Split
 from penchant.errors import ArtifactError
@@ -351,18 +350,9 @@ class Own(Model):
         name = source.__name__ if isinstance(source, type) else type(source).__name__
         return {"class": name, "module_settings": self.module_settings}
 
-    @classmethod
-    def from_arrays(
-        cls,
-        settings: Settings,
-        arrays: Mapping[str, NDArray[Any]],
-        extra: Mapping[str, Any] | None = None,
-        module: Any = None,
-    ) -> Self:
-        """As for every model; the weights are put into a fresh `module` when it is first asked."""
-        model = cls(settings, module=module, module_settings=(extra or {}).get("module_settings"))
-        model.parameters = dict(arrays)
-        return model
+    def _take_extra(self, extra: Mapping[str, Any], module: Any) -> None:
+        """The weights are put into a fresh `module` when it is first asked."""
+        self.module_source, self.module_settings = module, dict(extra.get("module_settings") or {})
 
     def _pair_scores(self, user_rows: Rows, item_rows: Rows) -> Floats:
         from penchant.models.torch_training import module_scores

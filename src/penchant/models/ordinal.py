@@ -18,7 +18,6 @@ Doubles = NDArray[np.float64]
 Shapes = dict[str, tuple[int, ...]]
 
 FEWEST, MOST = 3, 100
-SMALLEST_SPREAD = 1e-6
 
 
 @dataclass(frozen=True, eq=False)

@@ -273,10 +273,12 @@ class Recommender:
         if when is not None and when.shape != user_rows.shape:
             raise InputError(f"{len(user_rows)} pairs and {when.size} times.", remedy="Give as many of both.")
         context = described_context(users, items, user_rows, item_rows, when, user_table, item_table)
-        columns: dict[str, Any] = {"prediction": self.model.predict(user_rows, item_rows, context)}
-        if interval is not None:
-            ends = around(self.model, self.conformal, user_rows, item_rows, context).ends(interval)
-            columns |= dict(zip(("low", "high"), ends, strict=True))
+        if interval is None:
+            columns: dict[str, Any] = {"prediction": self.model.predict(user_rows, item_rows, context)}
+        else:
+            intervals = around(self.model, self.conformal, user_rows, item_rows, context)
+            low, high = intervals.ends(interval)
+            columns = {"prediction": self.model.clip(intervals.centres), "low": low, "high": high}
         if chances:
             ratings, of_each = self.model.distribution(user_rows, item_rows, context)
             columns |= {f"chance of {rating:g}": of_each[:, n] for n, rating in enumerate(ratings)}
