@@ -5,7 +5,6 @@ A run is one fit in a fresh process, as workers/accuracy/split_files.py tells of
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, median, stdev
@@ -14,8 +13,7 @@ from typing import Any
 import environment
 from accuracy_peers import OURS
 from accuracy_published import PUBLISHED
-from result_tables import NOTHING, Table, cell, error, seconds, times
-from rich.console import Console
+from result_tables import NOTHING, Table, cell, error, seconds, show_tables, times, write_report
 
 from penchant.calibration import ITEM_BANDS, USER_BANDS
 
@@ -23,7 +21,6 @@ Run = Mapping[str, Any]
 Runs = Sequence[Run]
 Part = Mapping[str, Any]
 
-NARROWEST = 200
 GIB = 2**30
 NANO = 1e9
 
@@ -309,18 +306,9 @@ def method(report: Mapping[str, Any]) -> list[str]:
 
 def write(report: Mapping[str, Any], folder: Path) -> None:
     """The report as JSON and Markdown."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "accuracy.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    (folder / "accuracy.md").write_text(markdown(report), encoding="utf-8")
+    write_report(report, markdown(report), folder, "accuracy")
 
 
 def show(report: Mapping[str, Any]) -> None:
     """The tables on the screen."""
-    console = Console(highlight=False)
-    wide = Console(highlight=False, width=max(console.width, NARROWEST))
-    for tables in sections(report).values():
-        for table in tables:
-            wide.print(table.rich())
-            wide.print()
-    for line in failures(report):
-        console.print(f"Failed: {line}", style="red", markup=False)
+    show_tables((table for tables in sections(report).values() for table in tables), failures(report))

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
+from rich.console import Console
 from rich.table import Table as RichTable
 
 NOTHING = "–"
+NARROWEST = 200  # columns of a screen, for tables that are wide
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,24 @@ class Table:
         for row in self.rows:
             table.add_row(*row)
         return table
+
+
+def show_tables(tables: Iterable[Table], failures: Iterable[str]) -> None:
+    """Tables on the screen, and what failed below them."""
+    console = Console(highlight=False)
+    wide = Console(highlight=False, width=max(console.width, NARROWEST))
+    for table in tables:
+        wide.print(table.rich())
+        wide.print()
+    for line in failures:
+        console.print(f"Failed: {line}", style="red", markup=False)
+
+
+def write_report(report: Mapping[str, Any], markdown: str, folder: Path, name: str) -> None:
+    """A report as NAME.json and NAME.md."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    (folder / f"{name}.md").write_text(markdown, encoding="utf-8")
 
 
 def error(value: float) -> str:

@@ -5,7 +5,6 @@ A run is one fit in a fresh process, as workers/speed/measuring.py tells of it, 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from math import log
 from pathlib import Path
@@ -14,14 +13,12 @@ from typing import Any
 
 import environment
 from peers import OURS, PEERS
-from result_tables import NOTHING, Table, error, in_epochs, seconds, times
-from rich.console import Console
+from result_tables import NOTHING, Table, error, in_epochs, seconds, show_tables, times, write_report
 
 Run = Mapping[str, Any]
 Runs = Sequence[Run]
 Scenario = Mapping[str, Any]
 
-NARROWEST = 200
 GIB = 2**30
 
 
@@ -329,18 +326,10 @@ def _remarks(report: Mapping[str, Any]) -> list[str]:
 
 def write(report: Mapping[str, Any], folder: Path) -> None:
     """The report as JSON and Markdown."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "speed.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    (folder / "speed.md").write_text(markdown(report), encoding="utf-8")
+    write_report(report, markdown(report), folder, "speed")
 
 
 def show(report: Mapping[str, Any]) -> None:
     """The tables on the screen."""
-    console = Console(highlight=False)
-    wide = Console(highlight=False, width=max(console.width, NARROWEST))
     found = [table for scenario in report["scenarios"].values() for table in tables(scenario)]
-    for table in [*found, *([scaling_table(report["scaling"])] if report["scaling"] else [])]:
-        wide.print(table.rich())
-        wide.print()
-    for line in failures(report):
-        console.print(f"Failed: {line}", style="red", markup=False)
+    show_tables([*found, *([scaling_table(report["scaling"])] if report["scaling"] else [])], failures(report))

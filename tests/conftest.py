@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from penchant.data.interactions import Interactions
 from penchant.data.split import Split, split_none, split_random
 from penchant.data.synthetic import checkerboard, planted
+
+BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +41,18 @@ def ratings() -> Interactions:
 @pytest.fixture(scope="session")
 def split(ratings: Interactions) -> Split:
     return split_random(ratings, 0.2, seed=3)
+
+
+@pytest.fixture(scope="module")
+def load() -> Iterator[Callable[[str], ModuleType]]:
+    """Modules of benchmarks/, as one of its scripts imports them."""
+    before = set(sys.modules)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCHMARKS))
+        yield importlib.import_module
+        ours = {path.stem for path in BENCHMARKS.glob("*.py")}
+        for name in (set(sys.modules) - before) & ours:
+            sys.modules.pop(name)
 
 
 @pytest.fixture(autouse=True)

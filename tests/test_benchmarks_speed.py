@@ -7,7 +7,7 @@ import importlib
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,18 +17,6 @@ import pytest
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 Load = Callable[[str], ModuleType]
-
-
-@pytest.fixture(scope="module")
-def load() -> Iterator[Load]:
-    """Modules of benchmarks/, as one of its scripts imports them."""
-    before = set(sys.modules)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS))
-        yield importlib.import_module
-        ours = {path.stem for path in BENCHMARKS.glob("*.py")}
-        for name in (set(sys.modules) - before) & ours:
-            sys.modules.pop(name)
 
 
 def run(epochs: int, seconds: float, mse: float, **fields: Any) -> dict[str, Any]:
