@@ -21,7 +21,8 @@ Doubles = NDArray[np.float64]
 Rows = NDArray[np.int32]
 Shapes = dict[str, tuple[int, ...]]
 
-KEPT = np.float16  # of samples and of their average: half the size, and 2e-6 more of mean squared error (docs/accuracy.md)
+# Of samples and of their average: half the size, and 2e-6 more of mean squared error (docs/accuracy.md).
+KEPT = np.float16
 
 
 @dataclass(frozen=True, eq=False)
