@@ -200,7 +200,7 @@ def test_a_sweep_over_blocks_is_a_sweep_over_the_dense_matrix(order: str, sweeps
 def test_the_twin_is_compared_on_both_paths_and_on_rows_without_ratings() -> None:
     shuffled, sorted_ = (random_design(1, order) for order in ORDERS)
     chains = [Chain(design, random_ratings(design, 2), 1, np.random.default_rng(3)) for design in (shuffled, sorted_)]
-    assert [[len(rows) > 0 for _, rows in chain._runs] for chain in chains] == [[False] * 4, [True] + [False] * 3]
+    assert [[len(rows) > 0 for _, rows in chain.design.runs] for chain in chains] == [[False] * 4, [True] + [False] * 3]
     for design in (shuffled, sorted_):
         users, items = (np.bincount(rows, minlength=n) for rows, n in zip(design.rows, (USERS, ITEMS), strict=False))
         assert (users[UNNAMED_USER], users[ONCE_USER]) == (0, 1)

@@ -18,8 +18,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from penchant.models.blocks import Block, Design, Entries
-from penchant.models.gibbs_sampling import NU, STRETCH_AFTER, Chain, Sample, _runs
+from penchant.models.blocks import Block, Design, Entries, find_runs
+from penchant.models.gibbs_sampling import NU, STRETCH_AFTER, Chain, Sample
 
 USERS, ITEMS, MONTHS = 6, 5, 3
 UNNAMED_USER = USERS - 1  # has no ratings
@@ -205,11 +205,11 @@ def test_the_mean_rating_is_the_centre_unless_told() -> None:
 
 
 def test_only_ratings_of_one_row_that_follow_each_other_are_runs() -> None:
-    bounds, rows = _runs(np.repeat([4, 0, 4], [5, 3, 4]).astype(np.int32))
+    bounds, rows = find_runs(np.repeat([4, 0, 4], [5, 3, 4]).astype(np.int32))
     assert (bounds.tolist(), rows.tolist()) == ([0, 5, 8, 12], [4, 0, 4])
     assert (bounds.dtype, rows.dtype) == (np.int64, np.int32)
     for scattered in ([0, 1, 2, 3], [0, 0, 1, 1], []):
-        bounds, rows = _runs(np.array(scattered, np.int32))
+        bounds, rows = find_runs(np.array(scattered, np.int32))
         assert (bounds.tolist(), rows.tolist()) == ([0], [])
 
 

@@ -412,8 +412,8 @@ class Bayes(Model):
         return 8 * SAMPLED_A_TIME * int(self.settings.samples)
 
     def _counts(self, sizes: Sizes) -> tuple[int, int]:
-        """At most so many rows and features: days of users are at most ratings."""
-        days = sizes.train // 3 if self.settings.days else 0
+        """Rows and features; where there are times, a day of a user for three ratings (MovieLens: for thirteen)."""
+        days = sizes.train // 3 if self.settings.days and sizes.timed else 0
         return sizes.rows + days, (2 if self.settings.history else 1) * sizes.rows + days
 
 

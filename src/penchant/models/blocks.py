@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int32]
+Runs = tuple[NDArray[np.int64], Rows]
+
+RUN_LENGTH = 3  # ratings of one row that follow each other, on average, where it pays to go by runs
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,16 @@ class Design:
         return np.concatenate(([0], np.cumsum([block.n_rows for block in self.blocks]))).astype(np.int64)
 
     @cached_property
+    def numbered_rows(self) -> Rows:
+        """The rows of each rating when those of all blocks are numbered through, int32 (blocks, n)."""
+        return self.rows + self.row_starts[:-1, None].astype(np.int32)
+
+    @cached_property
+    def runs(self) -> list[Runs]:
+        """For each block, where ratings that follow each other share a row."""
+        return [find_runs(rows) for rows in self.rows]
+
+    @cached_property
     def feature_starts(self) -> NDArray[np.int64]:
         """Where the features of each block begin when all are numbered through, (blocks + 1,)."""
         return np.concatenate(([0], np.cumsum([block.n_features for block in self.blocks]))).astype(np.int64)
@@ -165,3 +178,11 @@ class Design:
     def n_features(self) -> int:
         """Features of all blocks."""
         return int(self.feature_starts[-1])
+
+
+def find_runs(rows: Rows) -> Runs:
+    """Where rows that follow each other are the same: bounds (runs + 1,) and rows (runs,); empty if they hardly are."""
+    begins = np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1])))
+    if RUN_LENGTH * len(begins) > len(rows):
+        return np.zeros(1, np.int64), np.empty(0, np.int32)
+    return np.append(begins, len(rows)).astype(np.int64), rows[begins]

@@ -30,7 +30,6 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
 INITIAL_DEVIATIONS = 0.2, 0.1  # of rows' own features, and of those that rows share
-RUN_LENGTH = 3  # ratings of one row that follow each other, on average, where it pays to go by runs
 # Sweeps before the first stretch. Factors begin at random and agree with nothing yet: stretched at once they shrink,
 # and then take long to grow. Without features of tables and history that cost 0.005 of root mean squared error.
 STRETCH_AFTER = 5
@@ -106,9 +105,6 @@ class Chain:
     ) -> None:
         self.design, self.generator, self.k = design, generator, factors
         self._starts = design.row_starts
-        numbered = design.rows + self._starts[:-1, None]
-        self._rows = numbered.astype(np.int32)
-        self._runs = [_runs(rows) for rows in design.rows]
         self._feature_prior = feature_prior
         self._centre = float(ratings.mean(dtype=np.float64)) if centre is None else centre
         self.level, self._variance, self._nu = self._centre, 1.0, 4.0
@@ -124,7 +120,7 @@ class Chain:
         self._sums = np.zeros((design.n_rows, row_sums.N_SUMS), np.float32)
         self._fill_rows()
         scores = np.zeros(len(ratings))
-        self.add_scores(self._rows, scores)
+        self.add_scores(self.design.numbered_rows, scores)
         self.errors = (ratings - scores).astype(np.float32)
         self._swept = 0
         self._q = np.empty(len(ratings), np.float32)
@@ -148,7 +144,7 @@ class Chain:
             self._sample_weights(number, block, normals)
         for factor in range(self.k):
             self.generator.standard_normal(out=normals, dtype=np.float32)
-            row_sums.gather_factor(self._q, self._rows, self.factors[factor])
+            row_sums.gather_factor(self._q, self.design.numbered_rows, self.factors[factor])
             for number, block in enumerate(self.design.blocks):
                 self._sample_factor(factor, number, block, normals)
         self._swept += 1
@@ -197,7 +193,9 @@ class Chain:
         shape, rate_of_variance = NOISE_PRIOR[0] + self._nu * n_users / 2, NOISE_PRIOR[1] + self._nu * total / 2
         self._variance = float(self.generator.gamma(shape) / rate_of_variance)
         self._nu = self._sample_nu(float(total), float(logs), n_users)
-        row_sums.spread_precisions(self.user_precisions, users, self._rows, self.rating_precisions, self._sums)
+        row_sums.spread_precisions(
+            self.user_precisions, users, self.design.numbered_rows, self.rating_precisions, self._sums
+        )
 
     def _sample_nu(self, total: float, logs: float, n_users: int) -> float:
         shapes, rates = NU / 2, NU * self._variance / 2
@@ -241,7 +239,7 @@ class Chain:
             *(block.starts, block.entry_rows, block.entry_values),
             *(self.means[factor, groups], self.precisions[factor, groups], self._feature_prior, normals[features]),
             *(self._chance(len(block.names)), self._swept >= STRETCH_AFTER),
-            *(self.errors, self.rating_precisions, self._q, self.design.rows[number], *self._runs[number]),
+            *(self.errors, self.rating_precisions, self._q, self.design.rows[number], *self.design.runs[number]),
             *(self.factors[factor, rows], self.within[rows], self._sums[rows]),
         )
 
@@ -257,11 +255,3 @@ def _initial_deviations(design: Design) -> Floats:
     for block, first in zip(design.blocks, design.feature_starts, strict=False):
         deviations[first : first + block.bounds[1]] = own
     return deviations
-
-
-def _runs(rows: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Where rows that follow each other are the same: bounds (runs + 1,) and rows (runs,); empty if they hardly are."""
-    begins = np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1])))
-    if RUN_LENGTH * len(begins) > len(rows):
-        return np.zeros(1, np.int64), np.empty(0, np.int32)
-    return np.append(begins, len(rows)).astype(np.int64), rows[begins]

@@ -38,18 +38,20 @@ class Sizes:
     Attributes:
         train, valid: ratings.
         users, items: in training.
+        timed: whether the ratings have times.
     """
 
     train: int
     valid: int
     users: int
     items: int
+    timed: bool = False
 
     @classmethod
     def of(cls, split: Split) -> Sizes:
         """Of a split."""
         n_valid = len(split.valid) if split.valid is not None else 0
-        return cls(len(split.train), n_valid, split.train.n_users, split.train.n_items)
+        return cls(len(split.train), n_valid, split.train.n_users, split.train.n_items, split.train.times is not None)
 
     @property
     def rows(self) -> int:
