@@ -170,7 +170,7 @@ def _group(name: str, panel: str, *flags: tuple[Any, ...]) -> Group:
 
 COLUMN: tuple[Any, ...] = (str | None, None, "COLUMN")
 _FOUND = (None, "found by its usual names")
-_DUPLICATES = choice("--duplicates", "last", "first", "mean", "error")
+_DUPLICATES = choice("--duplicates", "last", "first", "mean", "sum", "error")
 _SPLITS = choice("--split", "random", "time", "last-n")
 _DEVICES = choice("--device", "auto", "cpu", "cuda")
 
@@ -184,7 +184,16 @@ READING = _group(
     ("items", Path | None, None, "FILE", "Table that describes the items, joined by its id."),
     ("users", Path | None, None, "FILE", "Table that describes the users, joined by its id."),
     ("item_name", *COLUMN, "Column of the items table to show for an item.", None, "title or name"),
-    ("duplicates", str, "last", "WHICH", "Which of several ratings counts: last, first, mean or error.", _DUPLICATES),
+    (
+        *("duplicates", str | None, None, "WHICH"),
+        *("Which of several ratings counts: last, first, mean, sum or error.", _DUPLICATES, "last; sum without ratings"),
+    ),
+    ("implicit", bool, False, None, "Nobody rated: a line says who took what."),
+    ("weight", *COLUMN, "Column of how much each interaction counts, such as plays; nobody rated."),
+    (
+        *("positive_from", float | None, None, "RATING"),
+        "Take ratings from this one up as interactions that nobody rated; drop the others.",
+    ),
 )
 SPLITTING = _group(
     "splitting",

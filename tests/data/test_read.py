@@ -737,13 +737,13 @@ def test_duplicates_as_errors_name_the_first_repetition(put: Put) -> None:
     error = error_of(path, duplicates="error")
     assert_place(error, path, 7, None)
     assert "2 ratings repeat a user and an item." in error.problem
-    assert "--duplicates last, first or mean" in error.remedy
+    assert "--duplicates last, first, mean or sum" in error.remedy
 
 
 def test_unknown_policy(put: Put) -> None:
     with pytest.raises(SettingError, match="duplicates is 'latest'") as caught:
         read_ratings(put(RATINGS), duplicates="latest")  # type: ignore[arg-type]
-    assert "last, first, mean, error" in caught.value.remedy
+    assert "last, first, mean, sum, error" in caught.value.remedy
 
 
 # --- what cannot be used ----------------------------------------------------------------------------

@@ -28,6 +28,7 @@ TIME_NAMES = (
 NAME_NAMES = ("title", "name", "itemname", "movietitle", "booktitle", "productname", "tracktitle", "joketext")
 
 KNOWN_NAMES = frozenset((*USER_NAMES, *ITEM_NAMES, *RATING_NAMES, *TIME_NAMES))
+IMPLICIT_REMEDY = " Where nobody rated, and a line says only who took what: --implicit (implicit=True)."
 HEADERLESS = ("user", "item", "rating", "timestamp")  # as in MovieLens' u.data
 HEADERLESS_ITEMS = ("item", "title")  # and in its u.item
 
@@ -91,7 +92,8 @@ def require_column(table: Table, meaning: str, names: Sequence[str], option: str
         raise DataError(
             f"No column looks like the {meaning}; the columns are {_listed(table)}.",
             file=table.name,
-            remedy=f"Name it: {option} COLUMN ({option.lstrip('-')}=… in Python).",
+            remedy=f"Name it: {option} COLUMN ({option.lstrip('-')}=… in Python)."
+            + (IMPLICIT_REMEDY if meaning == "rating" else ""),
         )
     return column
 

@@ -44,6 +44,7 @@ class Interactions:
         item_table, user_table: frames whose row r describes item (user) row r, or None.
         source: where the data came from, for messages and the manifest.
         notes: what reading did beside reading (duplicates dropped, names missing), one sentence each.
+        is_implicit: nobody rated; `ratings` are weights above 0: plays, counts, hours, or 1.
 
     Raises:
         DataError: when columns differ in length, a row points outside its vocabulary, or a rating is
@@ -61,6 +62,7 @@ class Interactions:
     user_table: pl.DataFrame | None = None
     source: str = ""
     notes: tuple[str, ...] = ()
+    is_implicit: bool = False
 
     def __post_init__(self) -> None:
         _check_column(self.user_rows, np.int32, len(self), "user_rows")
@@ -72,6 +74,8 @@ class Interactions:
         _check_range(self.item_rows, len(self.items), "item_rows")
         if not np.isfinite(self.ratings).all():
             raise DataError("A rating is not a finite number.")
+        if self.is_implicit and len(self) and not self.ratings.min() > 0:
+            raise DataError("A weight of implicit feedback is not above 0.")
         if self.item_names is not None and len(self.item_names) != len(self.items):
             raise DataError(f"There are {len(self.item_names)} item names for {len(self.items)} items.")
         for table, vocabulary in ((self.item_table, self.items), (self.user_table, self.users)):

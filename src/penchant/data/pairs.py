@@ -70,17 +70,20 @@ def lists_table(
     user_rows: NDArray[np.int32],
     ranks: NDArray[np.int64],
     item_rows: NDArray[np.int32],
-    predictions: NDArray[np.float32],
+    predictions: NDArray[np.float32] | None,
     scores: NDArray[np.float32],
 ) -> pl.DataFrame:
-    """Ranked lists as `Recommender.lists_frame` gives them: user, rank, item, name, prediction, score; all (n,)."""
+    """Ranked lists as `Recommender.lists_frame` gives them: user, rank, item, name, prediction, score; all (n,).
+
+    Without predictions that column is null.
+    """
     user_places, item_places = user_rows.astype(np.uint32), item_rows.astype(np.uint32)
     columns = {
         "user": users.ids.gather(user_places),
         "rank": pl.Series(ranks, dtype=pl.Int32),
         "item": items.ids.gather(item_places),
         "name": names.gather(item_places),
-        "prediction": pl.Series(predictions, dtype=pl.Float32),
+        "prediction": pl.Series([None] * len(scores) if predictions is None else predictions, dtype=pl.Float32),
         "score": pl.Series(scores, dtype=pl.Float32),
     }
     return pl.DataFrame(columns)

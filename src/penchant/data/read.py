@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from penchant.data import columns as naming
 from penchant.data import values
+from penchant.data.duplicates import merge_duplicates
+from penchant.data.feedback import check_feedback, has_no_ratings, positives, weights
 from penchant.data.interactions import Interactions
 from penchant.data.items import Described, align, column_as_item, key, name_from_ratings, names_to_show
 from penchant.data.layouts import Layout, TableLayout, find_layout
@@ -23,8 +25,7 @@ from penchant.data.vocabulary import Vocabulary
 from penchant.errors import DataError, SettingError
 
 ENTITIES = {"&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'"}
-BLOCK = 1 << 16
-Duplicates = Literal["last", "first", "mean", "error"]
+Duplicates = Literal["last", "first", "mean", "sum", "error"]
 
 
 def read_ratings(
@@ -37,9 +38,14 @@ def read_ratings(
     items: Any = None,
     users: Any = None,
     item_name: str | None = None,
-    duplicates: Duplicates = "last",
+    duplicates: Duplicates | None = None,
+    implicit: bool = False,
+    weight: str | None = None,
+    positive_from: float | None = None,
 ) -> Interactions:
-    """Read a table of ratings.
+    """Read a table of ratings, or of interactions that nobody rated.
+
+    A table with no column beside users, items, times and names is of interactions without ratings.
 
     Args:
         source: a path (CSV, TSV, '::'- or blank-separated text, Parquet; plain, gz or zip), a folder laid
@@ -50,29 +56,45 @@ def read_ratings(
         items, users: a path or frame that describes items (users), joined by its id.
         item_name: the column of the items table to show for an item; "title" or "name" when not given.
         duplicates: what to do when a user rated an item more than once: keep the "last" by time (by line
-            where there are no times), the "first", the "mean" of the ratings, or raise an "error".
+            where there are no times), the "first", the "mean" or the "sum" of the ratings or weights, or raise an
+            "error". None for "last" of ratings, and "sum" of interactions without ratings.
+        implicit: take each line as an interaction that nobody rated; a column of ratings is not looked at.
+        weight: a column of how much each interaction counts (plays, hours; above 0), instead of 1; they are implicit.
+        positive_from: keep ratings from this one up, as interactions that nobody rated, and drop those below.
 
     Raises:
         DataError: the table cannot be used; file, line, column and remedy are named.
         DownloadError: a data set given by name could not be fetched.
     """
-    if duplicates not in get_args(Duplicates):
+    if duplicates is not None and duplicates not in get_args(Duplicates):
         raise SettingError(
             f"duplicates is {duplicates!r}.",
             remedy=f"Give one of: {', '.join(get_args(Duplicates))}.",
         )
-    asked = _Asked(user, item, rating, time, item_name)
+    check_feedback(implicit or weight is not None, rating, positive_from)
+    asked = _Asked(user, item, weight or rating, time, item_name)
     tables = _open(source, items, users, asked)
     column_of_items = item if item is not None and item not in tables.ratings.frame.columns else None
     if column_of_items and tables.items is None:
         naming.check_column(tables.ratings, column_of_items)
     in_ratings = None if column_of_items else item
-    found = naming.find_columns(tables.ratings, user=user, item=in_ratings, rating=rating, time=time)
-    given, left_out = _given(tables, found)
+    is_implicit = (
+        implicit
+        or weight is not None
+        or (rating is None and has_no_ratings(tables.ratings, (user, item, time, item_name)))
+    )
+    found = naming.find_columns(
+        tables.ratings, user=user, item=in_ratings, rating=weight or rating, time=time, without_rating=is_implicit
+    )
+    if is_implicit and weight is None:
+        found = replace(found, rating="")
+    given, left_out = _given(tables, found, is_implicit)
     described = _describe(tables, given, found.item, column_of_items, item_name)
-    interactions = _assemble(tables, found.user, given, described)
-    interactions, merged = _merge_duplicates(interactions, duplicates, given)
-    notes = (*tables.notes, *left_out, *described.notes, *interactions.notes, *merged)
+    interactions = replace(_assemble(tables, found.user, given, described), is_implicit=is_implicit)
+    policy = duplicates or ("sum" if is_implicit else "last")
+    interactions, merged = merge_duplicates(interactions, policy, tables.ratings.name, given.line_of)
+    interactions, below = positives(interactions, positive_from, tables.ratings.name)
+    notes = (*tables.notes, *left_out, *described.notes, *interactions.notes, *merged, *below)
     noted = replace(interactions, notes=notes) if notes != interactions.notes else interactions
     return _check_enough(noted, tables.ratings.name)
 
@@ -270,13 +292,13 @@ def _other_number(folder: Path, layout: Layout, n_ratings: int) -> tuple[str, ..
 # --- assembling -------------------------------------------------------------------------------------
 
 
-def _given(tables: _Tables, found: naming.Columns) -> tuple[_Given, tuple[str, ...]]:
+def _given(tables: _Tables, found: naming.Columns, is_implicit: bool) -> tuple[_Given, tuple[str, ...]]:
     """The columns of the ratings table, without lines that are no ratings, and a note on these."""
     table = tables.ratings
     with ThreadPoolExecutor() as pool:
         user_ids = pool.submit(values.ids, table, found.user, "user")
         item_ids = pool.submit(values.ids, table, found.item, "item")
-        ratings = pool.submit(values.ratings, table, found.rating)
+        ratings = pool.submit(weights if is_implicit else values.ratings, table, found.rating)
         times = pool.submit(values.times, table, found.time) if found.time else None
         given = _Given(
             table=table,
@@ -285,7 +307,7 @@ def _given(tables: _Tables, found: naming.Columns) -> tuple[_Given, tuple[str, .
             ratings=ratings.result(),
             times=times.result() if times else None,
         )
-    if not tables.zero_is_implicit or not (given.ratings == 0).any():
+    if is_implicit or not tables.zero_is_implicit or not (given.ratings == 0).any():
         return given, ()
     rows = np.flatnonzero(given.ratings != 0)
     if not len(rows):
@@ -369,54 +391,6 @@ def _assemble(tables: _Tables, user_column: str, given: _Given, described: Descr
 def _encode(ids: pl.Series, kind: str) -> tuple[Vocabulary, NDArray[np.int32]]:
     vocabulary = Vocabulary.from_ids(ids, kind)
     return vocabulary, vocabulary.rows(ids)
-
-
-def _merge_duplicates(interactions: Interactions, policy: str, given: _Given) -> tuple[Interactions, tuple[str, ...]]:
-    """One rating a (user, item) pair, by the stated policy."""
-    if _ascend(interactions):
-        return interactions, ()
-    ascending = _pairs(interactions)
-    ascending.sort()  # vectorised: twice as fast as counting by hashes
-    surplus = int(np.count_nonzero(ascending[1:] == ascending[:-1]))
-    if not surplus:
-        return interactions, ()
-    pairs = _pairs(interactions)
-    if policy == "error":
-        position = int((~pl.Series(pairs).is_first_distinct()).arg_true()[0])
-        raise DataError(
-            f"{surplus:,} ratings repeat a user and an item.",
-            file=given.table.name,
-            line=given.line_of(position),
-            remedy="Remove the repetitions, or choose what they mean: --duplicates last, first or mean.",
-        )
-    is_repeated = pl.Series(pairs).is_duplicated().to_numpy()
-    repeated = np.flatnonzero(is_repeated)
-    times = np.zeros(len(repeated)) if interactions.times is None else interactions.times[repeated]
-    order = repeated[np.lexsort((repeated, times, pairs[repeated]))]  # by pair, then time, then line
-    is_new_pair = pairs[order][1:] != pairs[order][:-1]
-    chosen = order[np.append(True, is_new_pair) if policy == "first" else np.append(is_new_pair, True)]
-    scores = interactions.ratings
-    if policy == "mean":
-        number = np.append(0, np.cumsum(is_new_pair))  # of the pair, 0-based
-        scores = scores.copy()
-        scores[chosen] = np.bincount(number, scores[order]) / np.bincount(number)
-    kept = np.sort(np.concatenate((np.flatnonzero(~is_repeated), chosen)))
-    by = "by time" if interactions.times is not None else "by line"
-    how = "their mean is kept" if policy == "mean" else f"the {policy} {by} is kept"
-    return replace(interactions, ratings=scores).take(kept), (f"{surplus:,} ratings repeat a user and an item: {how}.",)
-
-
-def _pairs(interactions: Interactions, part: slice = slice(None)) -> NDArray[np.int64]:
-    """A number for every pair of a user and an item, ascending by user and then by item."""
-    pairs = np.multiply(interactions.user_rows[part], interactions.n_items, dtype=np.int64)
-    pairs += interactions.item_rows[part]
-    return pairs
-
-
-def _ascend(interactions: Interactions) -> bool:
-    """Whether lines are ordered by user and item, as in many published files; then no pair repeats."""
-    blocks = (_pairs(interactions, slice(at, at + BLOCK + 1)) for at in range(0, len(interactions), BLOCK))
-    return all((pairs[1:] > pairs[:-1]).all() for pairs in blocks)
 
 
 def _check_enough(interactions: Interactions, name: str) -> Interactions:

@@ -62,6 +62,7 @@ class Model(ABC):
     name: ClassVar[str]
     settings_class: ClassVar[type[Settings]]
     trained_by: ClassVar[Literal["numba", "torch"] | None] = "numba"  # the library that a fit loads
+    ranks_only: ClassVar[bool] = False  # scores are on no scale: preferences.PreferenceModel
     memory_remedy: ClassVar[str] = "Use another model (bias, or mf with few --factors)."
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -213,7 +214,16 @@ class Model(ABC):
 
     @final
     def predict(self, user_rows: Rows, item_rows: Rows, context: Context | None = None) -> Floats:
-        """Predicted ratings of pairs, float32 (n,), on the scale of training."""
+        """Predicted ratings of pairs, float32 (n,), on the scale of training.
+
+        Raises:
+            UnsupportedError: the model ranks only.
+        """
+        if self.ranks_only:
+            raise UnsupportedError(
+                f"A {self.name} model ranks items; it does not predict ratings.",
+                remedy="Ask it for recommendations, or fit a model of ratings: bias, dot, mf, mlp or bayes.",
+            )
         return self.clip(self.pair_scores(user_rows, item_rows, context))
 
     @final
