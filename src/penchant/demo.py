@@ -35,7 +35,7 @@ def run_demo(out: Path, seed: int) -> bool:
         fitted = job.compare_models(models, split, FitOptions(seed=seed, listener=listener))
     finally:
         listener.close()
-    terminal.say_comparison(fitted)
+    terminal.say_comparison(fitted, "mse")
     if len(fitted) < len(models) or any(map(job.was_interrupted, fitted)):
         terminal.warn("Interrupted: nothing was written.")
         return False

@@ -17,6 +17,7 @@ from penchant.data.sizes import check_reading
 from penchant.data.split import Split, split_file, split_last, split_none, split_random, split_time
 from penchant.data.write import check_folder
 from penchant.errors import SettingError
+from penchant.evaluate import DEFAULT_METRICS
 from penchant.intervals import calibrate
 from penchant.machine import parse_memory
 from penchant.models import Model, build, build_own, model_class
@@ -24,9 +25,13 @@ from penchant.models.fitting import Epoch, FitLog, FitOptions, Listener, Nothing
 from penchant.models.memory import check_fits
 from penchant.models.networks import Own
 from penchant.own_modules import blaming, load_class
+from penchant.rank_metrics import DEFAULT_RANK_METRICS, is_rank_metric
+from penchant.serving.measuring import measure, values_of_users
 from penchant.serving.recommender import Recommender
+from penchant.significance import Difference, against_best
 
 COMPARED = ("bias", "dot", "mf", "mlp")
+COMPARED_WITHOUT_RATINGS = ("popularity", "item-knn", "ease", "als")
 
 
 def make_split(
@@ -104,7 +109,7 @@ def fit(
 
 def compare(
     ratings: Any,
-    models: Sequence[str] = COMPARED,
+    models: Sequence[str] | None = None,
     *,
     valid: Any = None,
     split: str = "random",
@@ -119,10 +124,10 @@ def compare(
     listener: Listener | None = None,
     **settings: Any,
 ) -> list[Recommender]:
-    """Fit several models on one split, best validation error first.
+    """Fit several models on one split, the best first: by validation error, or by ndcg@10 if one of them ranks only.
 
     Args:
-        models: names, or "file.py:ClassName".
+        models: names, or "file.py:ClassName"; None for those of COMPARED, or COMPARED_WITHOUT_RATINGS.
         settings: a setting is given to the models that have it; one that no model has is an error.
 
     The others are those of `fit`.
@@ -131,11 +136,21 @@ def compare(
     how = {"valid": valid, "split": split, "valid_fraction": valid_fraction, "last_n": last_n, "seed": seed}
     parts = as_split(ratings, memory=most, **how)
     options = FitOptions(seed, device, patience, keep_best, listener or Silent(), threads, most)
-    return compare_models(list(build_several(models, settings)), parts, options)
+    return compare_models(list(build_several(models or compared(parts), settings)), parts, options)
 
 
-def compare_models(models: Sequence[Model], split: Split, options: FitOptions) -> list[Recommender]:
-    """Fit models on one split, best validation error first; Ctrl-C ends with those that have learnt.
+def compared(split: Split) -> Sequence[str]:
+    """The models to compare where none are named."""
+    return COMPARED_WITHOUT_RATINGS if split.train.is_implicit else COMPARED
+
+
+def compare_models(
+    models: Sequence[Model], split: Split, options: FitOptions, metrics: Sequence[str] | None = None
+) -> list[Recommender]:
+    """Fit models on one split, the best first as `compare` says; Ctrl-C ends with those that have learnt.
+
+    Args:
+        metrics: of lists, beside the errors of those that predict ratings; by the first of them, the best is told.
 
     Raises:
         SettingError: the split has nothing to validate on, or a device is not there.
@@ -147,17 +162,50 @@ def compare_models(models: Sequence[Model], split: Split, options: FitOptions) -
         raise SettingError("Models can only be compared on validation ratings.", remedy="Hold some out.")
     check_machine(models, options.device)
     check_fits(models, split, options.memory)
+    by = ranked_by(models, metrics)
     fitted: list[Recommender] = []
     for model in models:
         try:
-            fitted.append(_fit_and_measure(model, split, options))
+            fitted.append(_fit_and_measure(model, split, options, _of_model(model, by, metrics)))
         except NothingLearnt:
             if not fitted:
                 raise
             break
         if was_interrupted(fitted[-1]):
             break
-    return sorted(fitted, key=lambda one: one.about["valid"]["metrics"]["mse"])
+    sign = 1 if by == "mse" else -1
+    return sorted(fitted, key=lambda one: sign * float(one.about["valid"]["metrics"][by]))
+
+
+def ranked_by(models: Sequence[Model], metrics: Sequence[str] | None) -> str:
+    """The metric that says which model is best: an error, or the first of lists that is asked for."""
+    of_lists = [name for name in metrics or () if is_rank_metric(name)]
+    if not of_lists and not any(model.ranks_only for model in models):
+        return "mse"
+    return of_lists[0] if of_lists else DEFAULT_RANK_METRICS[0]
+
+
+def differences(fitted: Sequence[Recommender], split: Split, by: str, seed: int = 0) -> dict[str, Difference]:
+    """How models compare with the best of them, the first, by a paired test over users.
+
+    Args:
+        by: the metric, as `ranked_by` gives it.
+    """
+    if split.valid is None or len(fitted) < 2:
+        return {}
+    of_models = {}
+    for place, one in enumerate(fitted):
+        name = str(one.model.extra().get("class", one.model.name))
+        of_models[name if name not in of_models else f"{name} ({place + 1})"] = values_of_users(one, split.valid, by)
+    return against_best(of_models, next(iter(of_models)), seed)
+
+
+def _of_model(model: Model, by: str, metrics: Sequence[str] | None) -> Sequence[str]:
+    """What to measure of one model: every model has metrics of lists, and those that predict ratings errors too."""
+    of_lists = [name for name in metrics or () if is_rank_metric(name)]
+    if by != "mse" and not of_lists:
+        of_lists = list(DEFAULT_RANK_METRICS)
+    return of_lists if model.ranks_only else [*DEFAULT_METRICS, *of_lists]
 
 
 def was_interrupted(fitted: Recommender) -> bool:
@@ -187,8 +235,11 @@ def check_destination(folder: Path) -> None:
     check_folder(folder.resolve().parent, folder)
 
 
-def fit_model(model: Model, split: Split, options: FitOptions) -> Recommender:
+def fit_model(model: Model, split: Split, options: FitOptions, metrics: Sequence[str] | None = None) -> Recommender:
     """Fit one model on one split and measure it on the validation part.
+
+    Args:
+        metrics: of ratings and of lists; None for `default_metrics`.
 
     Raises:
         NothingLearnt: Ctrl-C before the first epoch ended.
@@ -196,19 +247,24 @@ def fit_model(model: Model, split: Split, options: FitOptions) -> Recommender:
         NotEnoughMemoryError: the fit would take more memory than there is, or than it may.
     """
     check_fits([model], split, options.memory)
-    return _fit_and_measure(model, split, options)
+    return _fit_and_measure(model, split, options, metrics)
 
 
-def _fit_and_measure(model: Model, split: Split, options: FitOptions) -> Recommender:
+def _fit_and_measure(model: Model, split: Split, options: FitOptions, metrics: Sequence[str] | None) -> Recommender:
     try:
         log = _fit(model, split, options)
     except KeyboardInterrupt:  # also while torch is still loading, before there are epochs
         raise NothingLearnt from None
     about = {"data": describe_data(split), "split": describe_split(split)}
-    fitted = Recommender.of(model, split, log, about, calibrate(model, split))
+    if model.ranks_only:
+        fitted = Recommender.of(model, split, log, about)
+    else:
+        fitted = Recommender.of(model, split, log, about, calibrate(model, split))
     if split.valid is None or not len(split.valid):
         return fitted
-    report = fitted.evaluate(split.valid, seed=options.seed).to_json()
+    report = measure(fitted, split.valid, metrics, seed=options.seed, threads=options.threads).to_json()
+    if model.ranks_only:
+        return replace(fitted, about={**about, "valid": report})
     coverage = validation_coverage(model, fitted.conformal, split, options.seed)
     measured = report | ({"coverage": coverage.to_json()} if coverage is not None else {})
     return replace(fitted, about={**about, "valid": measured})
@@ -319,6 +375,7 @@ def describe_data(split: Split) -> dict[str, Any]:
         "n_users": train.n_users,
         "n_items": train.n_items,
         "scale": [low, high],
+        "is_implicit": train.is_implicit,
         "mean": float(train.ratings.mean(dtype="float64")),
         "notes": list(train.notes),
     }

@@ -91,8 +91,16 @@ Threads = Annotated[
     typer.Option(
         metavar="N",
         parser=whole("--threads", 1),
-        help="How many threads may work; the lists are the same for any number.",
+        help="How many threads may work; the result is the same for any number.",
         show_default="every core",
+    ),
+]
+Metrics = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAMES",
+        help="What to measure, separated by commas: mse, rmse, mae; ndcg@10, recall@20 and others of lists.",
+        show_default="mse,rmse,mae; of models that rank only ndcg@10 and others",
     ),
 ]
 UserColumn = Annotated[str | None, typer.Option("--user", metavar="COLUMN", help="Column of users.")]
@@ -186,7 +194,11 @@ READING = _group(
     ("item_name", *COLUMN, "Column of the items table to show for an item.", None, "title or name"),
     (
         *("duplicates", str | None, None, "WHICH"),
-        *("Which of several ratings counts: last, first, mean, sum or error.", _DUPLICATES, "last; sum without ratings"),
+        *(
+            "Which of several ratings counts: last, first, mean, sum or error.",
+            _DUPLICATES,
+            "last; sum without ratings",
+        ),
     ),
     ("implicit", bool, False, None, "Nobody rated: a line says who took what."),
     ("weight", *COLUMN, "Column of how much each interaction counts, such as plays; nobody rated."),

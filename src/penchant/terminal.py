@@ -192,27 +192,79 @@ def display_name(recommender: Recommender) -> str:
     return str(recommender.model.extra().get("class", recommender.model.name))
 
 
-def say_comparison(fitted: Sequence[Recommender]) -> None:
-    """The final table of a comparison, best first."""
-    headline("Comparison on the validation ratings")
+def say_comparison(fitted: Sequence[Recommender], by: str) -> None:
+    """The final table of a comparison, best first by a metric."""
+    headline("Comparison on what was held out")
+    names = list(dict.fromkeys(name for one in fitted for name in one.about["valid"]["metrics"]))
     rows = []
     for one in fitted:
         valid = one.about["valid"]
-        mse, rmse, mae = (f"{valid['metrics'][metric]:.4f}" for metric in ("mse", "rmse", "mae"))
-        interval = _interval(valid["intervals"]["rmse"])
-        rows.append((display_name(one), mse, rmse, interval, mae, seconds(one.log.fit_seconds) if one.log else "—"))
-    columns = ("model", "mse", "rmse", "95 % interval of rmse", "mae", "fitted in")
+        values = [f"{valid['metrics'][name]:.4f}" if name in valid["metrics"] else "" for name in names]
+        interval = _interval(valid["intervals"][by])
+        rows.append((display_name(one), *values, interval, seconds(one.log.fit_seconds) if one.log else "—"))
+    columns = ("model", *names, f"95 % interval of {by}", "fitted in")
     say_table(columns, rows, right=columns[1:])
+
+
+def say_differences(best: str, by: str, differences: Mapping[str, Any]) -> None:
+    """Which models differ from the best, as `significance.against_best` has it."""
+    headline(f"Against {best}, by {by}")
+    rows = [
+        (
+            name,
+            f"{one.difference:+.4f}",
+            f"{one.low:+.4f} – {one.high:+.4f}",
+            f"{one.p:.3f}",
+            "yes" if one.is_real else "no",
+        )
+        for name, one in differences.items()
+    ]
+    columns = ("model", "difference", "95 % interval", "p", "is it real?")
+    say_table(columns, rows, right=columns[1:4])
+    say("  Paired over users; p by random signs, corrected for the number of models (Holm).")
 
 
 def say_metrics(report: Mapping[str, Any]) -> None:
-    """Metrics with their intervals."""
+    """Metrics with their intervals, of ratings and of lists."""
     columns = ("metric", "value", "95 % interval over users")
-    rows = [(name, f"{value:.4f}", _interval(report["intervals"][name])) for name, value in report["metrics"].items()]
+    rows = [
+        (name, f"{value:.4f}", _interval(report["intervals"][name]) if name in report["intervals"] else "")
+        for name, value in report["metrics"].items()
+    ]
     say_table(columns, rows, right=columns[1:])
-    unknown = report["n_unknown"]
-    note = f", {unknown:,} of them with a user or item that the model does not know" if unknown else ""
-    say(f"  {counted(report['n'], 'rating')}{note}")
+    if "n" in report:
+        unknown = report["n_unknown"]
+        note = f", {unknown:,} of them with a user or item that the model does not know" if unknown else ""
+        say(f"  {counted(report['n'], 'rating')}{note}")
+    if "n_users" in report:
+        _say_users(report)
+
+
+def _say_users(report: Mapping[str, Any]) -> None:
+    """Over whom lists were measured."""
+    known = f", {report['n_unknown_users']:,} of them unknown to the model" if report["n_unknown_users"] else ""
+    lost = f", {report['n_unknown_items']:,} of them unknown to the model" if report["n_unknown_items"] else ""
+    say(f"  {counted(report['n_users'], 'user')}{known}; {counted(report['n_relevant'], 'relevant item')}{lost}")
+    if report["n_users_without_relevant"]:
+        say(f"  {counted(report['n_users_without_relevant'], 'user')} without a relevant item are left out")
+
+
+def say_groups(found: Mapping[str, Any]) -> None:
+    """Metrics of lists by group of users."""
+    for grouping, of_groups in found.items():
+        headline(f"By {grouping}")
+        names = list(next(iter(of_groups.values()))["metrics"])
+        rows = [
+            (
+                label,
+                f"{one['n_users']:,}",
+                *(f"{one['metrics'][n]:.4f}" for n in names),
+                _interval(one["intervals"][names[0]]),
+            )
+            for label, one in of_groups.items()
+        ]
+        columns = (grouping, "users", *names, f"95 % interval of {names[0]}")
+        say_table(columns, rows, right=columns[1:])
 
 
 def say_coverage(found: Mapping[str, Any]) -> None:
@@ -229,13 +281,16 @@ def _interval(ends: Sequence[float]) -> str:
 
 
 def say_recommendations(title: str, items: Sequence[Any]) -> None:
-    """A ranked list with predicted ratings."""
+    """A ranked list with predicted ratings, or with scores where the model predicts none."""
     headline(title)
     if not items:
         say("  Nothing is left to recommend.")
         return
-    rows = [(str(place), *_named(one), f"{one.prediction:.2f}") for place, one in enumerate(items, start=1)]
-    say_table(("", "item", "id", "predicted"), rows, right=("", "predicted"))
+    ranks_only = items[0].prediction is None
+    values = [f"{one.score:.3f}" if ranks_only else f"{one.prediction:.2f}" for one in items]
+    value = "score" if ranks_only else "predicted"
+    rows = [(str(place), *_named(one), shown) for place, (one, shown) in enumerate(zip(items, values, strict=True), 1)]
+    say_table(("", "item", "id", value), rows, right=("", value))
 
 
 def say_items(title: str, items: Sequence[Any], value: str, form: str) -> None:

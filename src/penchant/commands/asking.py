@@ -77,3 +77,22 @@ def plain(one: Any) -> dict[str, Any]:
     """The fields of an answer for JSON, without the digits that a float32 does not have."""
     fields = one if isinstance(one, Mapping) else vars(one)
     return {name: round(value, 6) if isinstance(value, float) else value for name, value in fields.items()}
+
+
+def listed(text: str) -> list[str]:
+    """Words separated by commas, each once."""
+    return list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
+def metrics_of(text: str | None) -> list[str] | None:
+    """Names of metrics, checked before anything is read.
+
+    Raises:
+        SettingError: one that does not exist, or none.
+    """
+    if text is None:
+        return None
+    from penchant.rank_metrics import part_metrics
+
+    part_metrics(listed(text))
+    return listed(text)

@@ -1,4 +1,4 @@
-"""fit, compare, evaluate."""
+"""fit, compare."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from penchant import progress, terminal
-from penchant.commands.asking import load, read_table
+from penchant.commands.asking import listed, metrics_of, read_table
 from penchant.options import (
     FITTING,
     INTERRUPTED,
@@ -18,10 +18,8 @@ from penchant.options import (
     SPLITTING,
     Flags,
     Json,
-    ModelDir,
-    Module,
+    Metrics,
     Ratings,
-    Seed,
     how_to_split,
     parse_settings,
     with_groups,
@@ -41,9 +39,11 @@ def fit(
             "--model",
             "-m",
             metavar="NAME",
-            help="bias, dot, mf, mlp, bayes, or FILE.py:CLASS for a torch module of your own.",
+            help="Of ratings: bias, dot, mf, mlp, bayes, or FILE.py:CLASS for a torch module of your own;"
+            " of preferences: popularity, item-knn, ease, als.",
         ),
     ] = "mf",
+    metrics: Metrics = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FOLDER", help="Where to save the model.")] = None,
     json: Json = False,
 ) -> None:
@@ -56,9 +56,12 @@ def fit(
       penchant fit ratings.csv --user customer --item sku --items products.csv -o model
       penchant fit u1.base --valid u1.test --model mlp --layers 100,50 --epochs 10
       penchant fit ratings.csv --model net.py:DotProduct --set n_factors=20
+      penchant fit plays.csv --weight plays --model als --factors 128 -o model
     """
     from penchant import job
     from penchant.models.fitting import FitOptions
+
+    asked = metrics_of(metrics)
 
     unfitted = job.build_any(model, parse_settings(settings, [job.kind_of(model)]))
     how = how_to_split(splitting, fitting)
@@ -67,7 +70,7 @@ def fit(
         job.check_destination(out)
     split = _read_split(ratings, reading, splitting["valid"], how, fitting, json)
     with _listening(json) as listener:
-        fitted = job.fit_model(unfitted, split, FitOptions(listener=listener, **fitting))
+        fitted = job.fit_model(unfitted, split, FitOptions(listener=listener, **fitting), asked)
     saved = fitted.save(out) if out is not None else None
     _say_fitted(fitted, saved, json)
     if job.was_interrupted(fitted):
@@ -82,8 +85,14 @@ def compare(
     fitting: Flags,
     settings: Flags,
     models: Annotated[
-        str, typer.Option(metavar="NAMES", help="Names, and FILE.py:CLASS, separated by commas.")
-    ] = "bias,dot,mf,mlp",
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Names, and FILE.py:CLASS, separated by commas.",
+            show_default="bias,dot,mf,mlp; without ratings popularity,item-knn,ease,als",
+        ),
+    ] = None,
+    metrics: Metrics = None,
     out: Annotated[
         Path | None,
         typer.Option("-o", "--out", metavar="FOLDER", help="Where to save the models, in a folder each."),
@@ -92,36 +101,61 @@ def compare(
 ) -> None:
     """Train several models on one split, and print their losses side by side.
 
-    A setting is given to those of the models that have it.
+    A setting is given to those of the models that have it. Where one of the models ranks only, all are compared by
+    their lists. A second table says which differences are real.
 
     Examples:
       penchant compare ml-latest-small
       penchant compare ratings.csv --models bias,mf,net.py:DotProduct --factors 20 -o models
+      penchant compare clicks.csv --split time --metrics ndcg@10,recall@20
     """
     from penchant import job
     from penchant.models.fitting import FitOptions
 
-    names = list(dict.fromkeys(name.strip() for name in models.split(",") if name.strip()))
-    values = parse_settings(settings, [job.kind_of(name) for name in names])
-    unfitted = list(job.build_several(names, values))
+    asked = metrics_of(metrics)
+    names = None if models is None else listed(models)
     how = how_to_split(splitting, fitting, comparing=True)
-    job.check_machine(unfitted, fitting["device"])
+    unfitted = _several(names, settings, fitting) if names is not None else []
     if out is not None:
         job.check_destination(out / "model")
     split = _read_split(ratings, reading, splitting["valid"], how, fitting, json)
+    if names is None:
+        unfitted = _several(list(job.compared(split)), settings, fitting)
     with _listening(json) as listener:
-        fitted = job.compare_models(unfitted, split, FitOptions(listener=listener, **fitting))
+        fitted = job.compare_models(unfitted, split, FitOptions(listener=listener, **fitting), asked)
+    by = job.ranked_by(unfitted, asked)
+    found = job.differences(fitted, split, by, fitting["seed"])
     for one in fitted:
         saved = one.save(out / terminal.display_name(one)) if out is not None else None
         if json:
             _say_fitted(one, saved, json)
-    if not json:
-        terminal.say_comparison(fitted)
+    if json:
+        _say_differences(found, terminal.display_name(fitted[0]), by)
+    else:
+        terminal.say_comparison(fitted, by)
+        if found:
+            terminal.say_differences(terminal.display_name(fitted[0]), by, found)
         _say_leak(split.may_leak)
         terminal.say(f"\nThe models are in {out}" if out else "\nNothing was saved; -o FOLDER saves all of them.")
     if len(fitted) < len(unfitted) or any(map(job.was_interrupted, fitted)):
         terminal.warn(f"Interrupted: {len(fitted)} of {terminal.counted(len(unfitted), 'model')} had learnt something.")
         raise typer.Exit(INTERRUPTED)
+
+
+def _several(names: list[str], settings: Flags, fitting: Flags) -> list[Any]:
+    """Unfitted models by name, on a machine that can fit them."""
+    from penchant import job
+
+    values = parse_settings(settings, [job.kind_of(name) for name in names])
+    unfitted = list(job.build_several(names, values))
+    job.check_machine(unfitted, fitting["device"])
+    return unfitted
+
+
+def _say_differences(found: Any, best: str, by: str) -> None:
+    for name, one in found.items():
+        of_one = {"event": "difference", "best": best, "model": name, "by": by}
+        terminal.say_json({**of_one, **vars(one), "is_real": one.is_real})
 
 
 @contextmanager
@@ -179,59 +213,3 @@ def _say_fitted(fitted: Any, saved: Path | None, json: bool) -> None:
 def _say_leak(may_leak: str) -> None:
     if may_leak:
         terminal.warn(may_leak)
-
-
-@with_groups(READING)
-def evaluate(
-    model_dir: ModelDir,
-    ratings: Ratings,
-    reading: Flags,
-    metrics: Annotated[
-        str, typer.Option(metavar="NAMES", help="mse, rmse, mae, separated by commas.")
-    ] = "mse,rmse,mae",
-    seed: Seed = 0,
-    module: Module = None,
-    json: Json = False,
-) -> None:
-    """Measure a saved model on a table of ratings, with 95 % intervals over its users.
-
-    The last line says how many of the ratings are within their 90 % prediction intervals.
-
-    Examples:
-      penchant evaluate model u1.test
-      penchant evaluate model newer.csv --metrics rmse --json
-    """
-    from penchant import job
-    from penchant.evaluate import check_metrics
-
-    names = [name.strip() for name in metrics.split(",") if name.strip()]
-    check_metrics(names)
-    recommender = load(model_dir, module)
-    found = read_table(ratings, json, reading)
-    report = recommender.evaluate(found, names, seed).to_json()
-    report["n_trained_on"] = job.count_trained_on(recommender, found)
-    coverage = _measure_coverage(recommender, found)
-    report |= {"coverage": coverage} if coverage else {}
-    if report["n_unknown"] == report["n"]:
-        terminal.warn("The model knows none of these pairs; are the ids the same? (--item title for titles.)")
-    if report["n_trained_on"]:
-        n = f"{report['n_trained_on']:,} of {terminal.counted(report['n'], 'rating')}"
-        terminal.warn(f"The model was trained on {n}: on new ones its errors are larger.")
-    if json:
-        terminal.say_json({"event": "result", **report})
-    else:
-        terminal.say_metrics(report)
-        terminal.say_coverage(coverage)
-
-
-def _measure_coverage(recommender: Any, ratings: Any) -> dict[str, Any]:
-    """What the model's intervals cover, for JSON; nothing where it has none."""
-    from penchant import job
-    from penchant.intervals import has_intervals
-
-    if not has_intervals(recommender.model, recommender.conformal):
-        return {}
-    found = recommender.coverage(ratings).to_json()
-    if recommender.conformal is not None:
-        found["n_calibrated_on"] = job.count_trained_on(recommender, ratings, validated=True)
-    return found

@@ -148,9 +148,14 @@ class Model(ABC):
         """Learn from the training part; the validation part only measures (and stops, on request).
 
         A refit starts from nothing and gives what a fresh model would.
+
+        Raises:
+            UnsupportedError: the model learns from ratings, and there are none; or it ranks only, and the best epoch by
+                validation loss is asked for.
         """
         started = time.perf_counter()
         options = options or FitOptions()
+        self._check_feedback(split, options)
         self.check_device(options.device)
         fallback = damped_biases(split.train, FALLBACK_USER_DAMPING, FALLBACK_ITEM_DAMPING, FALLBACK_PASSES)
         before, self.parameters = self.parameters, _pack(fallback, split.train.scale)
@@ -183,6 +188,18 @@ class Model(ABC):
             some = slice(at, at + PAIRS_A_TIME)
             scores[some] = self._scores_of_any(user_rows[some], item_rows[some], known.take(some))
         return scores
+
+    def _check_feedback(self, split: Split, options: FitOptions) -> None:
+        if split.train.is_implicit and not self.ranks_only:
+            raise UnsupportedError(
+                f"A {self.name} model learns from ratings, and nobody rated in {split.train.source or 'this table'}.",
+                remedy="Fit popularity, item-knn, ease or als.",
+            )
+        if self.ranks_only and (options.patience is not None or options.keep_best):
+            raise UnsupportedError(
+                f"A {self.name} model has no validation loss by which an epoch could be the best.",
+                remedy="Leave --patience and --keep-best out.",
+            )
 
     def _scores_of_any(self, user_rows: Rows, item_rows: Rows, context: Context) -> Floats:
         """Scores of pairs, -1 standing for an unknown user or item; not more than PAIRS_A_TIME."""

@@ -36,6 +36,12 @@ class History:
         before = np.concatenate(([0], np.cumsum(self.in_training, dtype=np.int64)))
         return np.diff(before[self.starts])
 
+    @property
+    def training(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """Where the training entries of each user start, (n_users + 1,), and their item rows."""
+        starts = np.concatenate(([0], np.cumsum(self.training_counts))).astype(np.int64)
+        return starts, self.item_rows[self.in_training]
+
     def check(self, n_users: int, n_items: int) -> None:
         """Raise ValueError when a row points outside, or types and lengths do not fit."""
         columns = (self.starts, self.item_rows, self.ratings, self.in_training)

@@ -1,0 +1,142 @@
+"""evaluate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from penchant import terminal
+from penchant.commands.asking import load, metrics_of, read_table
+from penchant.errors import SettingError
+from penchant.options import READING, Flags, Json, Metrics, ModelDir, Module, Seed, Threads, with_groups
+
+
+@with_groups(READING)
+def evaluate(
+    model_dir: ModelDir,
+    reading: Flags,
+    ratings: Annotated[
+        str | None,
+        typer.Argument(metavar="[RATINGS]", help="What was held out: a file, a folder, or a data set's name."),
+    ] = None,
+    metrics: Metrics = None,
+    relevant_from: Annotated[
+        float | None,
+        typer.Option(metavar="RATING", help="The lowest rating that makes an item relevant.", show_default="any"),
+    ] = None,
+    candidates: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Rank each user's item only among the negatives of this file (lines of (user,item), a tab, items);"
+            " to compare with papers.",
+        ),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(metavar="activity|COLUMN", help="Show groups: by ratings in training, or by a column of --users."),
+    ] = None,
+    per_user: Annotated[
+        Path | None, typer.Option(metavar="FILE.parquet", help="Write each user's values of the metrics of lists.")
+    ] = None,
+    seed: Seed = 0,
+    threads: Threads = None,
+    module: Module = None,
+    json: Json = False,
+) -> None:
+    """Measure a saved model on what was held out, with 95 % intervals over users.
+
+    Metrics of ratings are mse, rmse and mae. Metrics of lists have the length of the list: precision@10, recall@20,
+    hit@10, ndcg@10, map@10, mrr@10, coverage@10, novelty@10, gini@10, popularity_bias@10, diversity@10; and auc. All
+    items that a user has not taken in training are ranked. Of a model of ratings, a line says how many of the ratings
+    are within their 90 % prediction intervals.
+
+    Examples:
+      penchant evaluate model u1.test
+      penchant evaluate model newer.csv --metrics rmse,ndcg@10,recall@20 --relevant-from 4 --json
+      penchant evaluate model --candidates ml-1m.test.negative --metrics hit@10,ndcg@10
+    """
+    from penchant import job
+    from penchant.data.write import check_writable as check_output
+    from penchant.serving.grouping import group_labels, groups
+    from penchant.serving.measuring import measure, users_table
+
+    if (ratings is None) == (candidates is None):
+        raise SettingError(
+            "Give either what was held out or --candidates.", remedy="penchant evaluate MODEL_DIR RATINGS"
+        )
+    asked = metrics_of(metrics)
+    if per_user is not None:
+        check_output(per_user)
+    recommender = load(model_dir, module)
+    if candidates is not None:
+        _say_candidates(recommender, candidates, asked or ["hit@10", "ndcg@10"], per_user, seed, json)
+        return
+    found = read_table(str(ratings), json, reading)
+    measured = measure(recommender, found, asked, relevant_from=relevant_from, seed=seed, threads=threads)
+    labels = group_labels(recommender, found, measured.lists, by) if by is not None else {}
+    report = measured.to_json() | {"n_trained_on": job.count_trained_on(recommender, found)}
+    coverage = _measure_coverage(recommender, found) if measured.ratings else {}
+    report |= {"coverage": coverage} if coverage else {}
+    report |= {"groups": groups(measured.lists, labels, seed)} if labels else {}
+    _warn(report, len(found))
+    if json:
+        terminal.say_json({"event": "result", **report})
+    else:
+        terminal.say_metrics(report)
+        terminal.say_coverage(coverage)
+        terminal.say_groups(report.get("groups", {}))
+    if per_user is not None and measured.lists is not None:
+        _write_users(users_table(measured.lists, found.users, labels), per_user, json)
+
+
+def _warn(report: dict[str, Any], n: int) -> None:
+    if "n" in report and report["n_unknown"] == report["n"]:
+        terminal.warn("The model knows none of these pairs; are the ids the same? (--item title for titles.)")
+    elif report.get("n_unknown_items") and report["n_unknown_items"] == report["n_relevant"]:
+        terminal.warn("The model knows none of these items; are the ids the same? (--item title for titles.)")
+    if report["n_trained_on"]:
+        of = f"{report['n_trained_on']:,} of {terminal.counted(n, 'rating')}"
+        terminal.warn(f"The model was trained on {of}: on new ones it does worse.")
+
+
+def _say_candidates(
+    recommender: Any, source: Path, metrics: list[str], per_user: Path | None, seed: int, json: bool
+) -> None:
+    from penchant.evaluate_candidates import WARNING
+    from penchant.serving.measuring import measure_candidates
+
+    found, table = measure_candidates(recommender, source, metrics, seed=seed)
+    report = found.to_json()
+    terminal.warn(WARNING)
+    if report["n_unknown_users"] == report["n_users"]:
+        terminal.warn("The model knows none of these users; are the ids the same?")
+    if json:
+        terminal.say_json({"event": "result", "protocol": "sampled negatives", **report})
+    else:
+        terminal.say_metrics(report)
+    if per_user is not None:
+        _write_users(table, per_user, json)
+
+
+def _write_users(table: Any, path: Path, json: bool) -> None:
+    from penchant.data.write import write_table
+
+    write_table(table, path)
+    if not json:
+        terminal.say(f"The values of {terminal.counted(table.height, 'user')} are in {path}")
+
+
+def _measure_coverage(recommender: Any, ratings: Any) -> dict[str, Any]:
+    """What the model's intervals cover, for JSON; nothing where it has none."""
+    from penchant import job
+    from penchant.intervals import has_intervals
+
+    if not has_intervals(recommender.model, recommender.conformal):
+        return {}
+    found = recommender.coverage(ratings).to_json()
+    if recommender.conformal is not None:
+        found["n_calibrated_on"] = job.count_trained_on(recommender, ratings, validated=True)
+    return found
