@@ -19,7 +19,7 @@ import pytest
 from penchant.data.interactions import Interactions
 from penchant.data.split import Split, split_none, split_random
 from penchant.data.synthetic import withheld_item
-from penchant.errors import NotFittedError, SettingError, UnknownIdError
+from penchant.errors import NotFittedError, SettingError, UnknownIdError, UnsupportedError
 from penchant.models import MODELS, Model, build, build_own
 from penchant.models.fitting import FitOptions
 from penchant.serving.recommender import Recommender
@@ -27,7 +27,10 @@ from penchant.serving.recommender import Recommender
 torch = pytest.importorskip("torch")
 
 EVERY_MODEL = [*MODELS, "own"]
-PERSONAL = [name for name in EVERY_MODEL if name != "bias"]  # those that can tell two users' tastes apart
+PREFERENCES = [name for name, model in MODELS.items() if model.ranks_only]
+RATED = [name for name in EVERY_MODEL if name not in PREFERENCES]  # those that predict ratings
+PERSONAL = [name for name in EVERY_MODEL if name not in ("bias", "popularity")]  # that tell two users' tastes apart
+SEEDED = [name for name in EVERY_MODEL if name not in ("bias", "popularity", "item-knn", "ease")]
 
 # Enough epochs for a board of a thousand ratings, where the defaults are meant for a hundred thousand.
 ON_THE_BOARD: dict[str, dict[str, Any]] = {
@@ -35,6 +38,8 @@ ON_THE_BOARD: dict[str, dict[str, Any]] = {
     "mf": {"factors": 8, "epochs": 60},
     "mlp": {"epochs": 60, "batch_size": 32, "learning_rate": 0.01, "embedding_rate": 0.3},
     "own": {"epochs": 60, "batch_size": 32, "learning_rate": 0.02, "weight_decay": 0.01},
+    "als": {"factors": 8},
+    "ease": {"regularisation": 10.0},
 }
 
 
@@ -81,11 +86,19 @@ def on_the_board(board: Split) -> Callable[[str], Recommender]:
 
     def get(name: str) -> Recommender:
         if name not in kept:
-            model = make(name, **ON_THE_BOARD.get(name, {}))
-            kept[name] = Recommender.of(model, board, model.fit(board, FitOptions(seed=2)))
+            model, told = make(name, **ON_THE_BOARD.get(name, {})), board_for(name, board)
+            kept[name] = Recommender.of(model, told, model.fit(told, FitOptions(seed=2)))
         return kept[name]
 
     return get
+
+
+def board_for(name: str, board: Split) -> Split:
+    """The board; for models of preferences what is liked alone, as interactions that nobody rated."""
+    if name not in PREFERENCES:
+        return board
+    liked = board.train.take(np.flatnonzero(board.train.ratings > 3))
+    return split_none(replace(liked, is_implicit=True))
 
 
 @pytest.mark.parametrize("name", PERSONAL)
@@ -166,7 +179,7 @@ def test_an_unknown_id_is_named_and_a_remedy_given(name: str, fitted: Any) -> No
         recommender.recommend(rated={"no such film": 4})
 
 
-@pytest.mark.parametrize("name", EVERY_MODEL)
+@pytest.mark.parametrize("name", RATED)
 def test_the_unknown_is_answered_by_damped_biases(name: str, fitted: Any, split: Split) -> None:
     model = fitted(name).model
     fallback = model.fallback
@@ -176,6 +189,33 @@ def test_the_unknown_is_answered_by_damped_biases(name: str, fitted: Any, split:
     )
     np.testing.assert_allclose(model.pair_scores(users, items), expected, rtol=1e-6)
     assert fallback.mean == pytest.approx(float(split.train.ratings.mean()), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", PREFERENCES)
+def test_of_preferences_an_unknown_user_is_an_average_one_and_an_unknown_item_comes_last(
+    name: str, fitted: Any
+) -> None:
+    model = fitted(name).model
+    nobody = model.scores_of(model.fold_in(np.empty(0, np.int32), np.empty(0, np.float32))[None])[0]
+    scores = model.pair_scores(np.array([-1, 4, -1], np.int32), np.array([9, -1, -1], np.int32))
+    assert scores[0] == pytest.approx(nobody[9], rel=1e-5)
+    assert np.isneginf(scores[1:]).all()
+
+
+@pytest.mark.parametrize("name", PREFERENCES)
+def test_models_of_preferences_predict_no_ratings(name: str, fitted: Any) -> None:
+    recommender = fitted(name)
+    with pytest.raises(UnsupportedError, match="does not predict ratings"):
+        recommender.predict(recommender.users.ids[0], recommender.items.ids[0])
+    assert all(one.prediction is None for one in recommender.recommend(recommender.users.ids[0], k=3))
+
+
+@pytest.mark.parametrize("name", [name for name in RATED if name != "own"])
+def test_models_of_ratings_refuse_interactions_that_nobody_rated(name: str, split: Split) -> None:
+    implicit = split_none(replace(split.train, is_implicit=True))
+    with pytest.raises(UnsupportedError, match="nobody rated") as caught:
+        make(name).fit(implicit)
+    assert "als" in caught.value.remedy
 
 
 @pytest.mark.parametrize("name", EVERY_MODEL)
@@ -191,6 +231,8 @@ def test_nothing_is_nan_and_predictions_keep_to_the_scale(name: str, fitted: Any
     model = recommender.model
     assert all(np.isfinite(array).all() or key == "rating_range" for key, array in model.arrays().items())
     assert np.isfinite(model.scores(np.arange(model.n_users, dtype=np.int32))).all()
+    if name in PREFERENCES:
+        return
     low, high = model.scale
     predictions = [one.prediction for one in recommender.recommend(recommender.users.ids[0], k=1000, include_seen=True)]
     assert low <= min(predictions)
@@ -206,7 +248,7 @@ def test_a_refit_equals_a_fresh_fit(name: str, split: Split, board: Split) -> No
     assert digest(model) == digest(fresh)
 
 
-@pytest.mark.parametrize("name", [name for name in EVERY_MODEL if name != "bias"])
+@pytest.mark.parametrize("name", SEEDED)
 def test_another_seed_gives_another_model(name: str, split: Split) -> None:
     one, other = make(name), make(name)
     one.fit(split, FitOptions(seed=1))
@@ -241,6 +283,8 @@ def test_every_setting_changes_the_outcome(name: str, field: Any, split: Split) 
     few = {setting: value for setting, value in FEW.get(name, {"epochs": 2}).items() if setting != field.name}
     plain, changed = make(name, **few), make(name, **few, **{field.name: other})
     told = described(split)
+    if name in PREFERENCES:
+        told = replace(told, train=replace(told.train, is_implicit=True))
     plain.fit(told, FitOptions(seed=1))
     changed.fit(told, FitOptions(seed=1))
     everyone = np.arange(plain.n_users, dtype=np.int32)
@@ -252,6 +296,9 @@ def test_every_setting_changes_the_outcome(name: str, field: Any, split: Split) 
 # So few rounds of learning that every setting can be tried.
 FEW: dict[str, dict[str, Any]] = {
     "bias": {},
+    "popularity": {},
+    "item-knn": {},
+    "ease": {},
     "bayes": {"chains": 2, "sweeps": 80, "burn_in": 5, "samples": 4, "averaged_factors": 16},
 }
 
@@ -280,14 +327,14 @@ def test_an_explanation_sums_to_the_score(name: str, fitted: Any) -> None:
 @pytest.mark.parametrize("name", EVERY_MODEL)
 def test_folding_in_a_training_user_lands_near_the_user(name: str, on_the_board: Any, board: Split) -> None:
     """On the board, whose answer is known: the same taste, and the withheld item first."""
-    model = on_the_board(name).model
+    model, train = on_the_board(name).model, board_for(name, board).train
     for user in range(0, 40, 3):
-        mine = board.train.by_user.of(user)
-        vector = model.fold_in(board.train.item_rows[mine], board.train.ratings[mine])
+        mine = train.by_user.of(user)
+        vector = model.fold_in(train.item_rows[mine], train.ratings[mine])
         own = model.scores(np.array([user], np.int32))[0]
         folded = model.scores_of(vector[None])[0]
         assert np.sqrt(np.mean((own - folded) ** 2)) < 0.5
-        if name != "bias":
+        if name in PERSONAL:
             assert np.corrcoef(own, folded)[0, 1] > 0.95
 
 
@@ -299,7 +346,21 @@ def test_a_fold_in_changes_nothing_else(name: str, fitted: Any) -> None:
     assert digest(model) == before
 
 
-@pytest.mark.parametrize("name", EVERY_MODEL)
+@pytest.mark.parametrize("name", [name for name in PREFERENCES if name in PERSONAL])
+def test_a_fold_in_of_strangers_tells_what_they_like_from_what_not(name: str, board: Split) -> None:
+    """Users of the board that training never saw: a third of what they like folds them in."""
+    liked = board_for(name, board).train
+    model = make(name, **ON_THE_BOARD.get(name, {}))
+    model.fit(split_none(liked.take(np.flatnonzero(liked.user_rows < 30))))
+    for user in range(30, 40):
+        mine = liked.item_rows[liked.by_user.of(user)]
+        scores = model.scores_of(model.fold_in(mine[::3], np.ones(len(mine[::3]), np.float32))[None])[0]
+        others = np.setdiff1d(np.arange(user % 2, model.n_items, 2), mine[::3])
+        ordered = scores[others][:, None] > scores[1 - user % 2 :: 2]
+        assert ordered.mean() > 0.9
+
+
+@pytest.mark.parametrize("name", RATED)
 def test_a_fold_in_of_strangers_predicts_better_than_no_history(name: str, ratings: Interactions) -> None:
     """Users that training never saw: half of their ratings fold them in, the other half is predicted."""
     strangers = ratings.user_rows >= 60
@@ -331,7 +392,11 @@ def test_the_log_has_every_epoch_and_measures_the_kept_one(name: str, fitted: An
     recommender = fitted(name)
     log = recommender.log
     assert [epoch.epoch for epoch in log.epochs] == list(range(len(log.epochs)))
-    assert all(epoch.train_loss > 0 and epoch.valid_loss > 0 and epoch.seconds > 0 for epoch in log.epochs)
+    assert all(epoch.train_loss > 0 and epoch.seconds > 0 for epoch in log.epochs)
+    if name in PREFERENCES:
+        assert log.valid_loss is None
+        return
+    assert all(epoch.valid_loss > 0 for epoch in log.epochs)
     report = recommender.evaluate(split.valid)
     assert report.metrics["mse"] == pytest.approx(log.valid_loss, rel=1e-5)
 

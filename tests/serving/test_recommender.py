@@ -18,6 +18,7 @@ from penchant.evaluate import evaluate_ratings
 from penchant.models import build
 from penchant.models.fitting import FitOptions
 from penchant.serving import recommender as module
+from penchant.serving.lists import Ranker
 from penchant.serving.recommender import History, Recommendation, Recommender
 
 # Ids 10, 20, … and the names of a small shop: variants of case, the same name twice, a name that is another's id.
@@ -203,13 +204,13 @@ def test_blocks_of_users_get_what_each_would_get(
     users = [*large.users.ids.sample(20, seed=1), large.users.ids[0], large.users.ids[0]]
     alone = [(user, [one.item for one in large.recommend(user, k=6)]) for user in users]
     blocks: list[int] = []
-    rank = Recommender._rank
+    rank = Ranker.of_vectors
 
-    def counting(self: Recommender, vectors: Any, seen: Any, k: int) -> Any:
+    def counting(self: Ranker, vectors: Any, seen: Any) -> Any:
         blocks.append(len(vectors))
-        return rank(self, vectors, seen, k)
+        return rank(self, vectors, seen)
 
-    monkeypatch.setattr(Recommender, "_rank", counting)
+    monkeypatch.setattr(Ranker, "of_vectors", counting)
     for name, size in (("USERS_A_TIME", at_once), ("SCORES_A_TIME", at_once * len(large.items))):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, size)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +16,21 @@ from penchant.errors import SettingError
 from penchant.options import ItemColumn, Json, K, ModelDir, Module, Threads, UserColumn, fraction
 
 A_BLOCK = 500_000  # predictions written at a time
+
+
+def _number(flag: str, remedy: str, most: float = math.inf) -> Callable[[Any], float]:
+    """A reader of finite numbers from 0 to the most."""
+
+    def read(text: Any) -> float:
+        try:
+            value = float(str(text))
+        except ValueError:
+            value = math.nan
+        if not (0 <= value <= most and value < math.inf):
+            raise SettingError(f"{flag} is {text}.", remedy=remedy)
+        return value
+
+    return read
 
 
 def recommend(
@@ -35,6 +52,47 @@ def recommend(
         bool, typer.Option("--skip-unknown", help="Leave out those of --users that the model does not know.")
     ] = False,
     include_seen: Annotated[bool, typer.Option("--include-seen", help="Also items that the user has rated.")] = False,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="ITEM", help="Nothing but this item; for several, repeat it.")
+    ] = None,
+    deny: Annotated[
+        list[str] | None, typer.Option("--deny", metavar="ITEM", help="Not this item; for several, repeat it.")
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--where",
+            metavar="FILTER",
+            help="Only items whose column says so: 'genres=Drama', 'genres!=War' or 'year>=1990'; all of several hold.",
+        ),
+    ] = None,
+    diversity: Annotated[
+        float,
+        typer.Option(
+            "--diversity",
+            metavar="NUMBER",
+            parser=_number("--diversity", "Give a number from 0 (off) to 1, such as 0.3.", 1),
+            help="From 0, the best scores, to 1, the least alike (maximal marginal relevance).",
+        ),
+    ] = 0.0,
+    diversity_by: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--diversity-by",
+            metavar="COLUMN",
+            help="Column by which items are alike, such as genres; for several, repeat it.",
+            show_default="the model's item factors",
+        ),
+    ] = None,
+    popularity_damping: Annotated[
+        float,
+        typer.Option(
+            "--popularity-damping",
+            metavar="NUMBER",
+            parser=_number("--popularity-damping", "Give a number, 0 (off) or more, such as 0.5."),
+            help="How much lower items rank for being rated often.",
+        ),
+    ] = 0.0,
     threads: Threads = None,
     module: Module = None,
     json: Json = False,
@@ -45,25 +103,37 @@ def recommend(
       penchant recommend model --user 42 -k 5
       penchant recommend model --users users.csv --out lists.parquet
       penchant recommend model --rated mine.csv
+      penchant recommend model --user 42 --where 'genres=Drama' --diversity 0.3
     """
     from penchant.data.pairs import read_rated
     from penchant.data.write import check_writable, write_table
 
     if sum(given is not None for given in (user, users, rated)) != 1:
         raise SettingError("Nobody, or too many, to recommend to.", remedy="Give one of --user, --users and --rated.")
+    if diversity_by and not diversity:
+        raise SettingError("--diversity-by has no effect without --diversity.", remedy="Give both: --diversity 0.3.")
     if out is not None:
         check_writable(out)
     recommender = load(model_dir, module)
+    how: dict[str, Any] = {
+        "k": k,
+        "include_seen": include_seen,
+        "allow": only or None,
+        "deny": deny or (),
+        "where": where or (),
+        "diversity": diversity,
+        "diversity_by": diversity_by or None,
+        "popularity_damping": popularity_damping,
+    }
     if users is not None:
-        how = {"k": k, "include_seen": include_seen, "threads": threads}
-        _recommend_many(recommender, users, how, out, skip_unknown, json)
+        _recommend_many(recommender, users, {**how, "threads": threads}, out, skip_unknown, json)
         return
     if rated is not None:
         who, title = rated.stem, f"For the ratings in {rated}"
-        items = recommender.recommend(rated=read_rated(rated), k=k, include_seen=include_seen)
+        items = recommender.recommend(rated=read_rated(rated), **how)
     else:
         who = known_user(recommender, str(user))
-        title, items = f"For user {who}", recommender.recommend(who, k, include_seen=include_seen)
+        title, items = f"For user {who}", recommender.recommend(who, **how)
     if out is not None:
         write_table(recommender.lists_frame([(who, items)]), out)
         terminal.say(f"{terminal.counted(len(items), 'item')} in {out}")

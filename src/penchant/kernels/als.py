@@ -160,13 +160,27 @@ def add_products(matrix: NDArray[Any], rows: NDArray[Any], at: int, first: int, 
     What is below the diagonal, left of it within UNIT columns, is changed too, and means nothing.
     """
     for i in range(first, size):
-        line = matrix[i]
         begin = i // UNIT * UNIT
-        for half in range(at, at + UNIT, 4):
-            r0, r1, r2, r3 = rows[half], rows[half + 1], rows[half + 2], rows[half + 3]
-            c0, c1, c2, c3 = sign * r0[i], sign * r1[i], sign * r2[i], sign * r3[i]
-            for j in range(begin, size):
-                line[j] += c0 * r0[j] + c1 * r1[j] + c2 * r2[j] + c3 * r3[j]
+        # slices from `begin`, and a loop from 0: an index that might be negative is not computed eight at a time
+        line, own = matrix[i, begin:size], i - begin
+        r0, r1, r2, r3 = (
+            rows[at, begin:size],
+            rows[at + 1, begin:size],
+            rows[at + 2, begin:size],
+            rows[at + 3, begin:size],
+        )
+        r4, r5, r6, r7 = (
+            rows[at + 4, begin:size],
+            rows[at + 5, begin:size],
+            rows[at + 6, begin:size],
+            rows[at + 7, begin:size],
+        )
+        c0, c1, c2, c3 = sign * r0[own], sign * r1[own], sign * r2[own], sign * r3[own]
+        c4, c5, c6, c7 = sign * r4[own], sign * r5[own], sign * r6[own], sign * r7[own]
+        for j in range(len(line)):
+            line[j] += (
+                c0 * r0[j] + c1 * r1[j] + c2 * r2[j] + c3 * r3[j] + c4 * r4[j] + c5 * r5[j] + c6 * r6[j] + c7 * r7[j]
+            )
 
 
 @njit(**FAST)
@@ -174,15 +188,16 @@ def factorise(matrix: NDArray[Any], size: int) -> None:
     """The upper triangle A becomes U with U'U = A (Cholesky), UNIT rows at a time; U[i, i] is kept as its inverse."""
     for block in range(0, size, UNIT):
         for i in range(block, block + UNIT):
-            line = matrix[i]
-            inverse = np.float32(1) / np.sqrt(line[i])
-            for j in range(i + 1, size):
+            line = matrix[i, i:size]
+            inverse = np.float32(1) / np.sqrt(line[0])
+            for j in range(len(line)):
                 line[j] *= inverse
             for under in range(i + 1, block + UNIT):
-                below, factor = matrix[under], line[under]
-                for j in range(under, size):
-                    below[j] -= factor * line[j]
-            line[i] = inverse
+                below, above = matrix[under, under:size], matrix[i, under:size]
+                factor = above[0]
+                for j in range(len(below)):
+                    below[j] -= factor * above[j]
+            line[0] = inverse
         add_products(matrix, matrix, block, block + UNIT, size, np.float32(-1))
 
 
@@ -190,16 +205,16 @@ def factorise(matrix: NDArray[Any], size: int) -> None:
 def solve_factorised(matrix: NDArray[Any], size: int, right: NDArray[Any]) -> None:
     """`right` becomes the solution of U'U x = right."""
     for i in range(size):
-        line = matrix[i]
-        right[i] *= line[i]
-        value = right[i]
-        for j in range(i + 1, size):
-            right[j] -= value * line[j]
+        value = right[i] * matrix[i, i]
+        line, rest = matrix[i, i + 1 : size], right[i + 1 : size]
+        right[i] = value
+        for j in range(len(line)):
+            rest[j] -= value * line[j]
     for i in range(size - 1, -1, -1):
-        line, total = matrix[i], np.float32(0)
-        for j in range(i + 1, size):
-            total += line[j] * right[j]
-        right[i] = (right[i] - total) * line[i]
+        line, rest, total = matrix[i, i + 1 : size], right[i + 1 : size], np.float32(0)
+        for j in range(len(line)):
+            total += line[j] * rest[j]
+        right[i] = (right[i] - total) * matrix[i, i]
 
 
 @njit(**FAST)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import sys
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, final
+from dataclasses import dataclass, replace
+from typing import Any, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ SWEPT = 256  # rows and columns that are inverted in one step
 MEASURED = 1000  # users whose rows the train loss of item-knn is measured on
 KEPT = 2 * FLOAT  # bytes of an entry of a sparse matrix
 
+Scheme = Literal["plain", "tf-idf"]
 Progress = Callable[[float], None]
 Doubles = NDArray[np.float64]
 
@@ -260,6 +261,11 @@ class ItemKnnSettings(Settings):
     shrinkage: float = setting(
         10.0, "How strongly similarities are held back that few users speak for.", low=0, search=(0, 200)
     )
+    scheme: Scheme = setting(
+        "plain",
+        "Whether what users who took little took says more of what is alike (tf-idf), or all the same (plain).",
+        search=("tf-idf", "plain"),
+    )
     weighting: Weighting = setting("log", _WEIGHTING, search=("linear", "binary", "log"))
 
 
@@ -267,7 +273,8 @@ class ItemKnnSettings(Settings):
 class ItemKnn(_HistoryModel):
     """score of an item = the sum, over its most similar items, of similarity x the weight the user took them with.
 
-    similarity = x_i . x_j / (|x_i| |x_j| + shrinkage), of the columns of two items. `parameters` keep for each item in
+    similarity = x_i . x_j / (|x_i| |x_j| + shrinkage), of the columns of two items; in the scheme "tf-idf" those of a
+    user are first multiplied by log(1 + items / items that the user took), which is made 1 on average. `parameters` keep for each item in
     which items' lists it stands: "similar/starts", "similar/columns", "similar/values". Nothing is minimised; the train
     loss is, on up to MEASURED users, the squared difference between what they took and their scores, times the one
     number that makes it least, for each thing taken.
@@ -282,6 +289,8 @@ class ItemKnn(_HistoryModel):
 
         n_items = positives.n_columns
         k = max(1, min(int(self.settings.neighbours), n_items - 1))
+        if self.settings.scheme == "tf-idf":
+            positives = _by_rarity(positives)
         lengths = np.sqrt(np.bincount(positives.columns, positives.weights.astype(np.float64) ** 2, n_items))
         by_item = positives.transposed()
         nearest, similarities = np.empty((n_items, k), np.int32), np.empty((n_items, k), np.float32)
@@ -358,6 +367,13 @@ class ItemKnn(_HistoryModel):
 
     def _listed(self, sizes: Sizes) -> int:
         return min(int(self.settings.neighbours), sizes.items) * sizes.items
+
+
+def _by_rarity(positives: Positives) -> Positives:
+    counts = np.diff(positives.starts)
+    rarity = np.log1p(positives.n_columns / np.maximum(counts, 1))
+    rarity /= rarity.mean()
+    return replace(positives, weights=positives.weights * np.repeat(rarity.astype(np.float32), counts))
 
 
 def scores_by_counting(user_vectors: Floats, starts: NDArray[Any], columns: NDArray[Any], values: Floats) -> Floats:

@@ -14,13 +14,14 @@ class Recommendation:
     Attributes:
         item: its id.
         name: what to call it on screen.
-        prediction: the predicted rating, on the scale of the training ratings.
-        score: what the list is sorted by; as the prediction, but not clipped to the scale.
+        prediction: the predicted rating, on the scale of the training ratings; None of a model that ranks only.
+        score: the model's, which sorts a list that nothing else was asked of; as the prediction, but not clipped to
+            the scale, or, of a model that ranks only, on no scale.
     """
 
     item: Id
     name: str
-    prediction: float
+    prediction: float | None
     score: float
 
 

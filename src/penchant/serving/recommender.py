@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Unpack, overload
 
 import numpy as np
 import polars as pl
@@ -29,13 +29,14 @@ from penchant.errors import (
 )
 from penchant.evaluate import DEFAULT_METRICS, Report, evaluate_ratings
 from penchant.explain import Ranked, extreme_items, nearest_names, similar_items
-from penchant.intervals import Conformal, around
+from penchant.intervals import Around, Conformal, around
 from penchant.machine import count_threads
 from penchant.models import Explanation, Model
+from penchant.models.base import Rows
 from penchant.models.fitting import FitLog
-from penchant.ranking import best_columns
 from penchant.serving.answers import Named, Prediction, Recommendation
 from penchant.serving.history import History
+from penchant.serving.lists import Ids, Ranker, Wished, Wishes, ratings_of
 from penchant.serving.saving import MISFITS, from_artifact, to_artifact
 from penchant.threads import in_order, one_blas_thread
 
@@ -92,51 +93,58 @@ class Recommender:
         k: int = 10,
         *,
         rated: Mapping[Id, float] | None = None,
-        include_seen: bool = False,
+        **wished: Unpack[Wished],
     ) -> list[Recommendation]:
         """The k best items for a user of training, or for somebody new who has rated a few items.
 
         Args:
             user: an id of training; or None when `rated` is given.
-            rated: item -> rating of a new user, who is folded in without retraining. {} is an average user.
-            include_seen: also return items that the user has rated.
+            rated: item -> rating (or weight, of a model that ranks only) of a new user, who is folded in without
+                retraining. {} is an average user.
+            wished: include_seen, allow, deny, where, diversity, diversity_by, popularity_damping: see `Wishes`.
 
         Raises:
-            UnknownIdError: the user, or an item of `rated`, is unknown.
-            SettingError: k is below 1; neither or both of user and rated are given.
+            UnknownIdError: the user, or an item of `rated`, `allow` or `deny`, is unknown.
+            SettingError: k is below 1; neither or both of user and rated are given; a wish cannot be.
+            UnsupportedError: diversity of a model whose items cannot be compared.
         """
         if (user is None) == (rated is None):
             raise SettingError(
                 "Give either a user or ratings.", remedy="recommend(user) or recommend(rated={item: rating})."
             )
         if rated is not None:
-            rows, ratings = self._rated_rows(rated)
-            vectors, seen = self.model.fold_in(rows, ratings)[None], [rows]
+            rows, ratings = self._item_rows(rated), ratings_of(rated, self.model)
+            vectors, seen = self.model.fold_in(rows, ratings)[None], rows
         else:
             row = self.users.row(user)
             vectors = self.model.user_vectors(np.array([row], np.int32))
-            seen = [self.history.item_rows[self.history.of(row)]]
-        _check_k(k)
-        best, scores = self._rank(vectors, seen if not include_seen else [_NOTHING], k)
+            seen = self.history.item_rows[self.history.of(row)]
+        best, scores = self._ranker(k, wished).of_vectors(vectors, [seen])
         return self._recommendations(best[0], scores[0])
 
     def recommend_many(
-        self, users: Iterable[Id], k: int = 10, *, include_seen: bool = False, threads: int | None = None
+        self, users: Iterable[Id], k: int = 10, *, threads: int | None = None, **wished: Unpack[Wished]
     ) -> Iterator[tuple[Id, list[Recommendation]]]:
         """The k best items for many users, computed in blocks so that memory stays bounded.
 
         Args:
             threads: how many may work; the lists are the same for any number. None for every core.
+            wished: as for `recommend`.
 
         Raises:
-            UnknownIdError: a user is unknown; before anything is computed.
+            UnknownIdError, SettingError, UnsupportedError: as for `recommend`; before anything is computed.
         """
-        _check_k(k)
         ids = list(users)
-        return self._recommend_rows(ids, self.users.rows(ids), k, include_seen, count_threads(threads))
+        ranker, rows, count = self._ranker(k, wished), self.users.rows(ids), count_threads(threads)
+
+        def lists_of(part: NDArray[np.int32]) -> list[list[Recommendation]]:
+            return [self._recommendations(*of_one) for of_one in zip(*ranker.of_rows(part), strict=True)]
+
+        blocks = in_order(lists_of, self._parts(rows, ranker.pool), count)
+        return zip(ids, (items for block in blocks for items in block), strict=True)
 
     def recommend_tables(
-        self, users: Iterable[Id], k: int = 10, *, include_seen: bool = False, threads: int | None = None
+        self, users: Iterable[Id], k: int = 10, *, threads: int | None = None, **wished: Unpack[Wished]
     ) -> Iterator[tuple[int, pl.DataFrame]]:
         """The same lists as tables, block by block, each with how many users it is of.
 
@@ -144,31 +152,18 @@ class Recommender:
         users and k = 10 that was measured at a twentieth of the time.
 
         Raises:
-            UnknownIdError: a user is unknown; before anything is computed.
+            UnknownIdError, SettingError, UnsupportedError: as for `recommend`; before anything is computed.
         """
-        _check_k(k)
-        return self._tables(self.users.rows(users), k, include_seen, count_threads(threads))
+        ranker, rows, count = self._ranker(k, wished), self.users.rows(users), count_threads(threads)
 
-    def _recommend_rows(
-        self, ids: list[Id], rows: NDArray[np.int32], k: int, include_seen: bool, threads: int
-    ) -> Iterator[tuple[Id, list[Recommendation]]]:
-        def lists_of(part: NDArray[np.int32]) -> list[list[Recommendation]]:
-            return [self._recommendations(*of_one) for of_one in zip(*self._ranked(part, k, include_seen), strict=True)]
-
-        blocks = in_order(lists_of, self._parts(rows, k), threads)
-        yield from zip(ids, (items for block in blocks for items in block), strict=True)
-
-    def _tables(
-        self, rows: NDArray[np.int32], k: int, include_seen: bool, threads: int
-    ) -> Iterator[tuple[int, pl.DataFrame]]:
         def table_of(part: NDArray[np.int32]) -> tuple[int, pl.DataFrame]:
-            best, scores = self._ranked(part, k, include_seen)
+            best, scores = ranker.of_rows(part)
             places = np.nonzero(best >= 0)
             taken = scores[places[0], best[places]]
-            columns = part[places[0]], places[1] + 1, best[places], self.model.clip(taken), taken
+            columns = part[places[0]], places[1] + 1, best[places], self._predictions(taken), taken
             return len(part), lists_table(self.users, self.items, self.item_names, *columns)
 
-        return in_order(table_of, self._parts(rows, k), threads)
+        return in_order(table_of, self._parts(rows, ranker.pool), count)
 
     def _parts(self, rows: NDArray[np.int32], k: int) -> Iterator[NDArray[np.int32]]:
         """So many users at a time that memory is bounded, and whatever the number of threads, the same ones."""
@@ -176,26 +171,28 @@ class Recommender:
         at_once = max(1, min(USERS_A_TIME, SCORES_A_TIME // n_items, ENTRIES_A_TIME // min(k, n_items)))
         return (rows[start : start + at_once] for start in range(0, len(rows), at_once))
 
-    @one_blas_thread()
-    def _ranked(
-        self, part: NDArray[np.int32], k: int, include_seen: bool
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """The best items of some users, and all their scores, as `_rank` gives them."""
-        seen = [_NOTHING if include_seen else self.history.item_rows[self.history.of(row)] for row in part]
-        return self._rank(self.model.user_vectors(part), seen, k)
+    def _ranker(self, k: int, wished: Wished) -> Ranker:
+        """What ranks the lists of one request."""
+        _check_k(k)
+        wishes = Wishes(**wished)
+        counts = self.item_counts if wishes.popularity_damping else None
+        return Ranker.of(wishes, k, self.model, self.history, self.item_table, counts, self._item_rows)
 
-    def _rank(
-        self, vectors: NDArray[np.float32], seen: Sequence[NDArray[np.int32]], k: int
-    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        """The best items of each user (n, k), -1 where fewer are left, and all scores (n, n_items)."""
-        scores = self.model.scores_of(vectors)
-        starts = np.concatenate(([0], np.cumsum([len(items) for items in seen]))).astype(np.int64)
-        return best_columns(scores, starts, np.concatenate(seen), min(k, len(self.items))), scores
+    def _item_rows(self, items: Ids) -> NDArray[np.int32]:
+        """Rows of one or several items, by id or name."""
+        each = items if isinstance(items, Iterable) and not isinstance(items, str) else [items]
+        return np.array([self.find_item(item) for item in each], np.int32)
+
+    def _predictions(self, scores: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """The predicted ratings of scores; None of a model that ranks only."""
+        return None if self.model.ranks_only else self.model.clip(scores)
 
     def _recommendations(self, best: NDArray[np.int32], scores: NDArray[np.float32]) -> list[Recommendation]:
         rows = best[best >= 0]
         taken = scores[rows]
-        columns = (self.items.take(rows), self._names(rows), self.model.clip(taken).tolist(), taken.tolist())
+        predictions = self._predictions(taken)
+        predicted = [None] * len(rows) if predictions is None else predictions.tolist()
+        columns = (self.items.take(rows), self._names(rows), predicted, taken.tolist())
         return [Recommendation(*entry) for entry in zip(*columns, strict=True)]
 
     def lists_frame(self, lists: Iterable[tuple[Any, list[Recommendation]]]) -> pl.DataFrame:
@@ -227,7 +224,7 @@ class Recommender:
         rows = np.array([self.users.row(user)], np.int32), np.array([self.items.row(item)], np.int32)
         if interval is None:
             return float(self.model.predict(*rows)[0])
-        intervals = around(self.model, self.conformal, *rows)
+        intervals = self._intervals(*rows)
         low, high = intervals.ends(interval)
         return Prediction(float(self.model.clip(intervals.centres)[0]), float(low[0]), float(high[0]))
 
@@ -260,8 +257,8 @@ class Recommender:
         Raises:
             InputError: not as many users as items or times.
             SettingError: the interval is not between 0 and 1.
-            UnsupportedError: the model does not know its uncertainty and was fitted without validation ratings, or
-                does not know how likely ratings are.
+            UnsupportedError: the model ranks only, does not know its uncertainty and was fitted without validation
+                ratings, or does not know how likely ratings are.
         """
         user_rows = self.users.rows(users, missing="minus one")
         item_rows = self.items.rows(items, missing="minus one")
@@ -276,13 +273,18 @@ class Recommender:
         if interval is None:
             columns: dict[str, Any] = {"prediction": self.model.predict(user_rows, item_rows, context)}
         else:
-            intervals = around(self.model, self.conformal, user_rows, item_rows, context)
+            intervals = self._intervals(user_rows, item_rows, context)
             low, high = intervals.ends(interval)
             columns = {"prediction": self.model.clip(intervals.centres), "low": low, "high": high}
         if chances:
             ratings, of_each = self.model.distribution(user_rows, item_rows, context)
             columns |= {f"chance of {rating:g}": of_each[:, n] for n, rating in enumerate(ratings)}
         return pl.DataFrame({**columns, "known": known})
+
+    def _intervals(self, user_rows: Rows, item_rows: Rows, context: Context | None = None) -> Around:
+        if self.model.ranks_only:
+            self.model.predict(user_rows, item_rows)  # raises: what has no predictions has no intervals
+        return around(self.model, self.conformal, user_rows, item_rows, context)
 
     def evaluate(self, ratings: Interactions, metrics: Sequence[str] = DEFAULT_METRICS, seed: int = 0) -> Report:
         """How far predictions are from a table of ratings, with intervals over its users."""
@@ -305,7 +307,7 @@ class Recommender:
             SettingError, UnsupportedError: as for `predict_pairs`.
         """
         rows = ratings.rows_in(self.users, self.items)
-        intervals = around(self.model, self.conformal, *rows, Context.of(ratings, *rows))
+        intervals = self._intervals(*rows, Context.of(ratings, *rows))
         rated = Rated.of(ratings, rows, self.history.training_counts, self.item_counts)
         return measure(intervals, rated, levels)
 
@@ -399,19 +401,6 @@ class Recommender:
     def _names(self, rows: NDArray[np.int32]) -> list[str]:
         return self.item_names.gather(rows.astype(np.uint32)).to_list()
 
-    def _rated_rows(self, rated: Mapping[Id, float]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        ratings = np.array(list(rated.values()), np.float32)
-        if not np.isfinite(ratings).all():
-            raise InputError("A rating is not a finite number.", remedy="Give numbers on the model's scale.")
-        low, high = self.model.scale
-        if len(ratings) and not (ratings.min() >= low and ratings.max() <= high):
-            outside = ratings[(ratings < low) | (ratings > high)][0]
-            raise InputError(
-                f"The rating {outside:g} is outside the scale of this model.", remedy=f"Rate from {low:g} to {high:g}."
-            )
-        rows = np.array([self.find_item(item) for item in rated], np.int32)
-        return rows, ratings
-
     # --- saving -------------------------------------------------------------------------------------
 
     def save(self, folder: str | Path) -> Path:
@@ -440,9 +429,6 @@ class Recommender:
         except MISFITS as error:
             what = error.problem if isinstance(error, PenchantError) else repr(error)
             raise ArtifactError(f"{folder} does not fit together: {what}", remedy="Fit the model again.") from error
-
-
-_NOTHING = np.empty(0, np.int32)
 
 
 def _check_k(k: int) -> None:
