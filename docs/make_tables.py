@@ -9,7 +9,7 @@ from penchant.models import model_class
 from penchant.models.settings import type_in_words
 
 PAGE = Path(__file__).with_name("models.md")
-TABLE = re.compile(r"(<!-- settings of (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+TABLE = re.compile(r"(<!-- settings of ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def table(model: str) -> str:

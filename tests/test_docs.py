@@ -75,7 +75,7 @@ def test_settings_are_documented_as_they_are() -> None:
         sys.path.pop(0)
     page = make_tables.PAGE.read_text(encoding="utf-8")
     assert page == make_tables.with_tables(page), "run: python docs/make_tables.py"
-    assert set(re.findall(r"<!-- settings of (\w+) -->", page)) == {*MODELS, "own"}
+    assert set(re.findall(r"<!-- settings of ([\w-]+) -->", page)) == {*MODELS, "own"}
     assert all(model_class(model).settings_class.describe() for model in MODELS)
 
 

@@ -14,8 +14,10 @@ import typer
 from penchant import __version__, terminal
 from penchant.commands.answering import predict, recommend
 from penchant.commands.datasets import data_describe, data_fetch, data_list, demo
-from penchant.commands.fitting import compare, evaluate, fit
+from penchant.commands.evaluating import evaluate
+from penchant.commands.fitting import compare, fit
 from penchant.commands.looking import explain, plot, similar
+from penchant.commands.tuning import tune
 from penchant.errors import PenchantError
 from penchant.options import INTERRUPTED
 from penchant.pages import PlainCommand, PlainGroup, SettingsCommand, UsageError, usage_problem
@@ -113,7 +115,7 @@ def _data() -> None:
     """Data sets by name: list, fetch, describe."""
 
 
-for command in (fit, compare):
+for command in (fit, compare, tune):
     app.command(cls=SettingsCommand)(command)
 for command in (evaluate, recommend, predict, explain, similar, plot, demo):
     app.command(cls=PlainCommand)(command)

@@ -136,7 +136,7 @@ def compare(
     how = {"valid": valid, "split": split, "valid_fraction": valid_fraction, "last_n": last_n, "seed": seed}
     parts = as_split(ratings, memory=most, **how)
     options = FitOptions(seed, device, patience, keep_best, listener or Silent(), threads, most)
-    return compare_models(list(build_several(models or compared(parts), settings)), parts, options)
+    return compare_models(list(build_several(compared(parts) if models is None else models, settings)), parts, options)
 
 
 def compared(split: Split) -> Sequence[str]:

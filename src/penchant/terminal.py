@@ -194,7 +194,7 @@ def display_name(recommender: Recommender) -> str:
 
 def say_comparison(fitted: Sequence[Recommender], by: str) -> None:
     """The final table of a comparison, best first by a metric."""
-    headline("Comparison on what was held out")
+    headline(f"Comparison on the validation {'ratings' if by == 'mse' else 'interactions'}")
     names = list(dict.fromkeys(name for one in fitted for name in one.about["valid"]["metrics"]))
     rows = []
     for one in fitted:

@@ -274,10 +274,10 @@ class ItemKnn(_HistoryModel):
     """score of an item = the sum, over its most similar items, of similarity x the weight the user took them with.
 
     similarity = x_i . x_j / (|x_i| |x_j| + shrinkage), of the columns of two items; in the scheme "tf-idf" those of a
-    user are first multiplied by log(1 + items / items that the user took), which is made 1 on average. `parameters` keep for each item in
-    which items' lists it stands: "similar/starts", "similar/columns", "similar/values". Nothing is minimised; the train
-    loss is, on up to MEASURED users, the squared difference between what they took and their scores, times the one
-    number that makes it least, for each thing taken.
+    user are first multiplied by log(1 + items / items that the user took), which is made 1 on average. `parameters`
+    keep for each item in which items' lists it stands: "similar/starts", "similar/columns", "similar/values".
+    Nothing is minimised; the train loss is, on up to MEASURED users, the squared difference between what they took and
+    their scores, times the one number that makes it least, for each thing taken.
     """
 
     name = "item-knn"
