@@ -40,7 +40,7 @@ class AlsSettings(Settings):
     epochs: int = setting(12, "How often users and items are solved in turn.", low=1, search=(4, 24))
     regularisation: float = setting(0.02, "Pull of factors towards 0.", above=0, search=(0.0005, 0.05))
     unobserved_weight: float = setting(
-        0.2, "How much a pair counts that was not observed, against 1 of one that was.", above=0, search=(0.01, 1)
+        0.1, "How much a pair counts that was not observed, against 1 of one that was.", above=0, search=(0.01, 1)
     )
     frequency_scaling: float = setting(
         1.0,
