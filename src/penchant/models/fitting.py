@@ -21,7 +21,7 @@ class Epoch:
     Attributes:
         epoch: 0-based.
         train_loss: mean squared error on the rating scale over the training ratings, each predicted just
-            before the model learnt from it.
+            before the model learnt from it. Models that rank have a loss of their own, which their classes state.
         valid_loss: mean squared error of the validation ratings after the epoch, None without any.
         seconds: wall time of the epoch, validation included.
     """

@@ -273,11 +273,12 @@ class ItemKnnSettings(Settings):
 class ItemKnn(_HistoryModel):
     """score of an item = the sum, over its most similar items, of similarity x the weight the user took them with.
 
-    similarity = x_i . x_j / (|x_i| |x_j| + shrinkage), of the columns of two items; in the scheme "tf-idf" those of a
-    user are first multiplied by log(1 + items / items that the user took), which is made 1 on average. `parameters`
+    similarity = x_i . x_j / (|x_i| |x_j| + shrinkage), of the columns of two items; in the scheme "tf-idf" what a user
+    took is first multiplied by log(1 + items / items that the user took), which is made 1 on average. `parameters`
     keep for each item in which items' lists it stands: "similar/starts", "similar/columns", "similar/values".
-    Nothing is minimised; the train loss is, on up to MEASURED users, the squared difference between what they took and
-    their scores, times the one number that makes it least, for each thing taken.
+
+    Nothing is minimised. The train loss is, on up to MEASURED users, the squared difference between what they took
+    and their scores, times the one number that makes it least, for each thing taken.
     """
 
     name = "item-knn"
@@ -355,11 +356,10 @@ class ItemKnn(_HistoryModel):
         _check_sparse(self.parameters, "similar", self.n_items)
 
     def fit_memory(self, sizes: Sizes) -> Parts:
-        measured = min(MEASURED * sizes.items, scored_at_once(sizes))
+        measured = 3 * FLOAT * min(MEASURED * sizes.items, scored_at_once(sizes))
         return {
             "what each user took": SORTED * sizes.train + 8 * sizes.users,
-            "similar items, while they are sorted": 44 * self._listed(sizes),
-            "scores of some users": 3 * FLOAT * measured,
+            "similar items, while they are sorted, or scores of some users": max(44 * self._listed(sizes), measured),
         }
 
     def learnt_memory(self, sizes: Sizes) -> int:
