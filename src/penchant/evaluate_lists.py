@@ -6,26 +6,26 @@ sampled rankings put models in another order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from penchant.data.interactions import Interactions, stable_order
+from penchant.data.interactions import Interactions, entries_of, stable_order
 from penchant.errors import SettingError
 from penchant.evaluate import LEVEL, RESAMPLES
 from penchant.list_metrics import CATALOGUE_METRICS, LIST_METRICS, auc, intra_list_diversity
 from penchant.machine import count_threads
 from penchant.models.base import Floats, Model, Rows
+from penchant.models.preferences import SCORES_A_TIME
 from penchant.rank_metrics import DIVERSITY, RankMetric
 from penchant.ranking import best_columns
 from penchant.seeds import numpy_generator
 from penchant.threads import in_order, one_blas_thread
 
 USERS_A_TIME = 256
-SCORES_A_TIME = 4_000_000  # 16 MB: how many scores a thread has in memory at once
 
 Values = NDArray[np.float64]
 Rows64 = NDArray[np.int64]
@@ -156,12 +156,12 @@ def evaluate_lists(
     counts = np.bincount(taken[1], minlength=model.n_items)
     everyone = np.concatenate(best) if any(not metric.is_of_users for metric in metrics) else np.empty((0, 0), np.int32)
     found_metrics = {
-        str(one): _mean(together[str(one)])
+        str(one): mean_of(together[str(one)])
         if one.is_of_users
         else CATALOGUE_METRICS[one.kind](everyone[:, : one.k], counts)
         for one in metrics
     }
-    entries = _entries(held_out.starts, asked)
+    entries, _ = entries_of(held_out.starts, asked)
     return ListReport(
         metrics=found_metrics,
         intervals=intervals_of_means(together, seed),
@@ -203,9 +203,8 @@ class _Lists:
         scores = self.model.scores_of(self._vectors(self.held_out.user_rows[part]))
         starts, excluded = self._taken(self.held_out.user_rows[part])
         best = best_columns(scores, starts, excluded, self.k)
-        entries = _entries(self.held_out.starts, part)
-        n_relevant = self.held_out.n_relevant[part]
-        owners = np.repeat(np.arange(len(part)), n_relevant)
+        entries, owners = entries_of(self.held_out.starts, part)
+        n_relevant = np.bincount(owners, minlength=len(part))
         items = self.held_out.item_rows[entries]
         hits = _hits(best, owners[items >= 0], items[items >= 0], self.model.n_items)
         values = {}
@@ -228,19 +227,10 @@ class _Lists:
 
     def _taken(self, user_rows: Rows) -> tuple[Rows64, Rows]:
         """What some users took in training; of an unknown one, nothing."""
-        rows = np.maximum(user_rows, 0)
-        low, high = self.taken_starts[rows], self.taken_starts[rows + 1]
-        counts = np.where(user_rows >= 0, high - low, 0)
-        starts = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
-        places = np.repeat(low - starts[:-1], counts) + np.arange(starts[-1])
-        return starts, self.taken_rows[places]
-
-
-def _entries(starts: Rows64, part: Rows64) -> Rows64:
-    """Where the relevant items of some users are."""
-    counts = starts[part + 1] - starts[part]
-    ends = np.cumsum(counts)
-    return np.repeat(starts[part] - (ends - counts), counts) + np.arange(ends[-1] if len(ends) else 0)
+        known = np.flatnonzero(user_rows >= 0)
+        entries, of_known = entries_of(self.taken_starts, user_rows[known])
+        counts = np.bincount(known[of_known], minlength=len(user_rows))
+        return np.concatenate(([0], np.cumsum(counts))).astype(np.int64), self.taken_rows[entries]
 
 
 def _hits(best: Rows, owners: Rows64, items: Rows, n_items: int) -> NDArray[np.bool_]:
@@ -288,14 +278,7 @@ def intervals_of_means(of_users: Mapping[str, Values], seed: int) -> dict[str, t
     return {name: (float(ends[0, at]), float(ends[1, at])) for at, name in enumerate(names)}
 
 
-def _mean(values: Values) -> float:
+def mean_of(values: Values) -> float:
+    """The mean of those that have a value, NaN of none."""
     there = values[~np.isnan(values)]
     return float(there.mean()) if len(there) else float("nan")
-
-
-def parts_of(values: Mapping[str, Values], labels: Sequence[str]) -> Iterator[tuple[str, dict[str, Values]]]:
-    """The values of users by group, in the order of the labels' first users."""
-    array = np.asarray(labels, object)
-    for label in dict.fromkeys(labels):
-        mine = np.flatnonzero(array == label)
-        yield label, {name: of_all[mine] for name, of_all in values.items()}

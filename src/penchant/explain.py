@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from penchant.models.base import Floats, Model
+from penchant.errors import UnsupportedError
+from penchant.models.base import Floats, Model, Rows
+from penchant.models.preferences import PreferenceModel
 
 ENOUGH_RATINGS = 20
 
@@ -31,6 +33,22 @@ def extreme_items(model: Model, k: int) -> tuple[Ranked, Ranked]:
     biases = model.item_biases()
     best, worst = (np.argsort(order, kind="stable")[:k].astype(np.int32) for order in (-biases, biases))
     return Ranked(best, biases[best]), Ranked(worst, biases[worst])
+
+
+def reasons_of(model: Model, item_rows: Rows, ratings: Floats, item_row: int) -> Ranked | None:
+    """The items of a history by what they add to a score, most first; None where scores do not come from it alone.
+
+    Args:
+        item_rows, ratings: the history, (n,).
+    """
+    if not isinstance(model, PreferenceModel):
+        return None
+    try:
+        adds = model.contributions(item_rows, ratings, item_row)
+    except UnsupportedError:
+        return None
+    order = np.argsort(-adds, kind="stable")
+    return Ranked(item_rows[order], adds[order].astype(np.float32))
 
 
 def similar_items(

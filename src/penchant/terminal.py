@@ -319,6 +319,17 @@ def say_parts(parts: Mapping[str, float], score: float) -> None:
     say_table(("because of", "adds"), [*rows, ("score", f"{score:.3f}")], right=("adds",))
 
 
+def say_reasons(reasons: Sequence[Any], k: int) -> None:
+    """The items of a history that add the most to a score, and all others in one line; of none, nothing."""
+    if not reasons:
+        return
+    rows = [(*_named(one), f"{one.value:+.4f}") for one in reasons[:k]]
+    if rest := reasons[k:]:
+        rows.append((f"{counted(len(rest), 'other item')}", "", f"{sum(one.value for one in rest):+.4f}"))
+    headline("What the history adds")
+    say_table(("item", "id", "adds"), rows, right=("adds",))
+
+
 def say_description(found: Mapping[str, Any]) -> None:
     """What `penchant data describe` found."""
     headline("How ratings are distributed")

@@ -11,8 +11,9 @@ its file therefore makes the same trials as one that was not.
 from __future__ import annotations
 
 import math
+import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,13 @@ from typing import Any
 from penchant import job
 from penchant.data.split import Split
 from penchant.errors import InputError, NotEnoughMemoryError, PenchantError, SettingError
+from penchant.evaluate import DEFAULT_METRICS
 from penchant.list_metrics import LIST_METRICS
 from penchant.machine import parse_memory
 from penchant.metrics import METRICS
 from penchant.models import Model
 from penchant.models.fitting import Epoch, FitOptions, Listener, NothingLearnt, Silent
+from penchant.rank_metrics import DEFAULT_RANK_METRICS
 from penchant.search_space import Dimension, search_space
 from penchant.search_storage import check_storage, fingerprint, load_optuna, opened, other_search
 from penchant.seeds import integer_seed
@@ -53,7 +56,7 @@ class Plan:
 
     Attributes:
         trials: how many in all, those in the file included.
-        metric: one of those that validation reports; None for rmse, or ndcg@10 of models that only rank.
+        metric: rmse, mse, mae, or of lists such as ndcg@10; None for rmse, or ndcg@10 of models that only rank.
         storage: a file that keeps the trials, and from which a search goes on.
         pruning: end fits that do worse than half of those before them.
         told: hears of every new trial, and whether it is the best so far.
@@ -102,7 +105,7 @@ def tune(
         ratings: Interactions, or whatever `read_ratings` takes.
         model: a name, or "file.py:ClassName".
         trials: how many settings to try; the first are the defaults.
-        metric: what to choose by: rmse (the default), mse or mae; ndcg@10 for models that only rank.
+        metric: what to choose by: rmse, or ndcg@10 for models that only rank, by default; see `Plan`.
         storage: a file that keeps the trials. With the same file the search goes on where it was.
         pruning: end fits that do worse than half of those before them.
         listener: is told about the epochs of the last fit.
@@ -140,9 +143,11 @@ def check_plan(plan: Plan, model: str, fixed: Mapping[str, Any]) -> None:
     load_optuna()
     made = job.build_any(model, fixed)
     search_space(model, fixed)
-    known = LIST_METRICS if made.ranks_only else METRICS
-    if plan.metric is not None and plan.metric.partition("@")[0] not in known:
-        raise _no_metric(plan.metric, [f"{name}@10" for name in known] if made.ranks_only else known)
+    known = [*([] if made.ranks_only else METRICS), *(f"{name}@k" for name in LIST_METRICS)]
+    if plan.metric is not None and re.sub(r"@[1-9][0-9]*$", "@k", plan.metric) not in known:
+        raise SettingError(
+            f"There is no metric '{plan.metric}' to tune by.", remedy=f"The metrics: {', '.join(known)}."
+        )
     if plan.storage is not None:
         check_storage(plan.storage)
 
@@ -180,9 +185,9 @@ def search(model: str, fixed: Mapping[str, Any], inner: Split, plan: Plan, optio
     metric = metric_of(plan, model, fixed)
     space = search_space(model, fixed)
     with opened(plan.storage) as storage:
-        print_ = fingerprint(model, fixed, inner, metric, space, plan.pruning, options) if plan.storage else {}
+        expected = fingerprint(model, fixed, inner, metric, space, plan.pruning, options) if plan.storage else {}
         trying = _Trying(model, dict(fixed), inner, metric, space, plan, replace(options, listener=Silent()))
-        trying.open(storage, print_)
+        trying.open(storage, expected)
         interrupted = trying.run()
     if best_of(trying.trials, trying.maximised) is None:
         if interrupted:
@@ -201,7 +206,9 @@ def fit_best(found: Search, fixed: Mapping[str, Any], split: Split, options: Fit
     Raises:
         NothingLearnt: Ctrl-C before the first epoch ended.
     """
-    fitted = job.fit_model(job.build_any(found.model, {**fixed, **found.best.settings}), split, options)
+    model = job.build_any(found.model, {**fixed, **found.best.settings})
+    usual = DEFAULT_RANK_METRICS if model.ranks_only else DEFAULT_METRICS
+    fitted = job.fit_model(model, split, options, list(dict.fromkeys((*usual, found.metric))))
     return replace(fitted, about={**fitted.about, "tuning": found.to_json()})
 
 
@@ -326,10 +333,10 @@ class _Trying:
 
     def _measure(self, number: int, settings: dict[str, Any], asked: Any) -> Trial:
         started = time.perf_counter()
-        found: Mapping[str, float] | None = None
+        value: float | None = None
         problem = ""
         try:
-            found = self._metrics(settings, _Watching(asked, self.maximised))
+            value = self._value(settings, _Watching(asked, self.maximised))
         except _PrunedError:
             pass
         except NotEnoughMemoryError as error:
@@ -338,24 +345,13 @@ class _Trying:
             problem = error.problem
         except InputError as error:
             problem = error.problem
-        value = None if found is None else self._value(found)
         if value is not None and not math.isfinite(value):
             value, problem = None, f"{self.metric} is {value}."
         return Trial(number, settings, value, time.perf_counter() - started, problem)
 
-    def _metrics(self, settings: Mapping[str, Any], listener: Listener) -> Mapping[str, float]:
+    def _value(self, settings: Mapping[str, Any], listener: Listener) -> float:
         model: Model = job.build_any(self.model, {**self.fixed, **settings})
-        fitted = job.fit_model(model, self.inner, replace(self.options, listener=listener))
+        fitted = job.fit_model(model, self.inner, replace(self.options, listener=listener), [self.metric])
         if job.was_interrupted(fitted):
             raise KeyboardInterrupt
-        metrics: Mapping[str, float] = fitted.about["valid"]["metrics"]
-        return metrics
-
-    def _value(self, metrics: Mapping[str, float]) -> float:
-        if self.metric not in metrics:
-            raise _no_metric(self.metric, metrics)
-        return float(metrics[self.metric])
-
-
-def _no_metric(metric: str, known: Iterable[str]) -> SettingError:
-    return SettingError(f"There is no metric '{metric}' to tune by.", remedy=f"The metrics: {', '.join(known)}.")
+        return float(fitted.about["valid"]["metrics"][self.metric])

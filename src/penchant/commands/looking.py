@@ -9,7 +9,7 @@ import typer
 
 from penchant import terminal
 from penchant.commands.asking import known_item, known_user, load, plain
-from penchant.errors import InputError, SettingError
+from penchant.errors import InputError, SettingError, UnsupportedError
 from penchant.options import Json, K, ModelDir, Module, choice, whole
 
 
@@ -25,7 +25,8 @@ def explain(
 ) -> None:
     """Show the items liked best and least by bias, or why a user has a score for an item.
 
-    The bias of an item is how much better it is rated than others, apart from who rated it.
+    The bias of an item is how much better it is rated than others, apart from who rated it. Of item-knn, ease and als,
+    a score is told by what each item of the user's history adds to it.
 
     Examples:
       penchant explain model
@@ -37,11 +38,16 @@ def explain(
     if user is not None and item is not None:
         who, row = known_user(recommender, user), known_item(recommender, item)
         found, name = recommender.explain(who, recommender.items.ids[row]), recommender.item_names[row]
+        reasons = recommender.reasons(who, recommender.items.ids[row])
         if json:
-            terminal.say_json({"user": who, "item": name, "parts": plain(found.parts), "score": found.score})
+            terminal.say_json(
+                {"user": who, "item": name, "parts": plain(found.parts), "score": found.score}
+                | ({"history": [plain(one) for one in reasons]} if reasons else {})
+            )
         else:
             terminal.headline(f"Why {name} for user {who}")
             terminal.say_parts(found.parts, found.score)
+            terminal.say_reasons(reasons, k)
         return
     best, worst = recommender.extremes(k)
     if json:
@@ -116,6 +122,11 @@ def plot(
     elif what == "calibration":
         from penchant.calibration import kept_coverage
 
+        if recommender.model.ranks_only:
+            raise UnsupportedError(
+                f"A {recommender.model.name} model predicts no ratings, so it has no intervals.",
+                remedy="Fit a model of ratings, such as mf or bayes.",
+            )
         coverage = kept_coverage(recommender.about)
         if coverage is None:
             raise InputError(

@@ -44,7 +44,7 @@ def tune(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="What to choose by: mse, rmse or mae; or one of lists, for models that only rank.",
+            help="What to choose by: mse, rmse, mae, or one of lists such as ndcg@10.",
             show_default="rmse; ndcg@10 for models that only rank",
         ),
     ] = None,
@@ -111,6 +111,7 @@ class _TrialLines:
     def __init__(self, metric: str, space: Any, json: bool) -> None:
         self.metric, self.json = metric, json
         self.defaults = {dimension.name: dimension.default for dimension in space}
+        self.width = max(11, len(metric) + 2)
         self.begun = False
 
     def __call__(self, trial: Any, best: bool) -> None:
@@ -125,10 +126,12 @@ class _TrialLines:
         if not self.begun:
             self.begun = True
             terminal.headline("Trials")
-            terminal.say(f"{'trial':>7}{self.metric:>11}{'time':>10}  {'':4}  settings")
+            terminal.say(f"{'trial':>7}{self.metric:>{self.width}}{'time':>10}  {'':4}  settings")
         value = f"{trial.value:.4f}" if trial.value is not None else trial.state
         changed = " ".join(f"{name}={label(value)}" for name, value in trial.changed(self.defaults).items())
-        line = f"{trial.number:>7}{value:>11}{terminal.seconds(trial.seconds):>10}  {'best' if best else '':4}"
+        line = (
+            f"{trial.number:>7}{value:>{self.width}}{terminal.seconds(trial.seconds):>10}  {'best' if best else '':4}"
+        )
         terminal.say(f"{line}  {trial.problem or changed or 'the defaults'}")
 
 

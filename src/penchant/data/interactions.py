@@ -156,6 +156,16 @@ class Interactions:
         return user_map[self.user_rows], item_map[self.item_rows]
 
 
+def entries_of(
+    starts: NDArray[np.int64], rows: NDArray[np.integer[Any]]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The entries of some rows of compressed sparse rows one after the other, and the place in `rows` of each's row."""
+    first, counts = starts[rows], starts[rows + 1] - starts[rows]
+    of_row = np.repeat(np.arange(len(rows)), counts)
+    before = np.cumsum(counts) - counts
+    return np.arange(len(of_row)) + (first - before)[of_row], of_row
+
+
 def stable_order(rows: NDArray[np.int32]) -> NDArray[np.int64]:
     """The positions of some rows (none negative) ordered by row, and by position where rows are equal.
 

@@ -13,7 +13,7 @@ from penchant.data.split import Split
 from penchant.models.base import PAIRS_A_TIME, Floats, Rows, Shapes
 from penchant.models.fitting import FitLog, FitOptions, run_epochs
 from penchant.models.memory import FLOAT, Parts, Sizes
-from penchant.models.preferences import Positives, PreferenceModel, Weighting, weigh
+from penchant.models.preferences import WEIGHTING, Positives, PreferenceModel, Weighting
 from penchant.models.settings import Settings, setting
 from penchant.seeds import numpy_generator
 from penchant.threads import Workers
@@ -49,9 +49,7 @@ class AlsSettings(Settings):
         search=(0.0, 1.0),
     )
     initial_deviation: float = setting(0.1, "Length of a row of factors at the start.", above=0, search=(0.01, 0.5))
-    weighting: Weighting = setting(
-        "log", "What a weight counts: 1 + log(weight), itself, or 1.", search=("linear", "binary", "log")
-    )
+    weighting: Weighting = setting("log", WEIGHTING, search=("linear", "binary", "log"))
     solver: Solver = setting(
         "conjugate-gradient",
         "How each row is solved: nearly, from where it was, or exactly, which takes longer.",
@@ -111,17 +109,11 @@ class Als(PreferenceModel):
         return np.linalg.solve(matrix, weighted.sum(axis=0)).astype(np.float32)
 
     def contributions(self, item_rows: Rows, ratings: Floats, item_row: int) -> Floats64:
-        """What each item of a history adds to the score of an item, float64 (n,).
+        """Hu, Koren and Volinsky 2008, section 5.
 
-        The sum is the score of the vector that `fold_in` gives for the history (Hu, Koren and Volinsky 2008, section
-        5): q . (A^-1 sum of w_j q_j) = sum of w_j q_j . (A^-1 q), A being the user's matrix.
-
-        Args:
-            item_rows, ratings: the history, int32 and float32 (n,), as for `fold_in`.
-            item_row: whose score it is.
+        q . (A^-1 sum of w_j q_j) = sum of w_j q_j . (A^-1 q), A being the user's matrix.
         """
-        weighting = self._weighting if self._parameter("weighted")[0] else "binary"
-        matrix, weighted = self._system(item_rows, weigh(np.asarray(ratings, np.float32), weighting))
+        matrix, weighted = self._system(item_rows, self._weights(ratings))
         item = self._parameter("item_factors")[item_row].astype(np.float64)
         return weighted @ np.linalg.solve(matrix, item)
 

@@ -134,7 +134,7 @@ class Model(ABC):
         """
         raise UnsupportedError(
             f"A {self.name} model has no item factors, so there are no similar items and no map.",
-            remedy="Fit a model that has them: dot, mf or mlp.",
+            remedy="Fit a model that has them: dot, mf, mlp or als.",
         )
 
     def item_biases(self) -> Floats:

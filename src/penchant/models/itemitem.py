@@ -15,13 +15,22 @@ from typing import Any, Literal, final
 import numpy as np
 from numpy.typing import NDArray
 
+from penchant.data.interactions import entries_of
 from penchant.data.split import Split
 from penchant.errors import SettingError
 from penchant.models.base import Floats, Rows, Shapes
 from penchant.models.fitting import FitLog, FitOptions, run_epochs
 from penchant.models.memory import FLOAT, Parts, Sizes
-from penchant.models.popularity import SORTED, OneStep, scored_at_once
-from penchant.models.preferences import SCORES_A_TIME, Positives, PreferenceModel, Weighting, weigh
+from penchant.models.preferences import (
+    SCORES_A_TIME,
+    SORTED,
+    WEIGHTING,
+    OneStep,
+    Positives,
+    PreferenceModel,
+    Weighting,
+    scored_at_once,
+)
 from penchant.models.settings import Settings, setting
 from penchant.threads import Workers
 
@@ -35,8 +44,6 @@ KEPT = 2 * FLOAT  # bytes of an entry of a sparse matrix
 Scheme = Literal["plain", "tf-idf"]
 Progress = Callable[[float], None]
 Doubles = NDArray[np.float64]
-
-_WEIGHTING = "What a weight w counts: 1 + log(w), w (linear), or 1 (binary)."
 
 
 class _HistoryModel(PreferenceModel):
@@ -74,7 +81,7 @@ class _HistoryModel(PreferenceModel):
     def user_vectors(self, user_rows: Rows) -> Floats:
         """What each took, (n, n_items)."""
         starts = self._parameter("history/starts")
-        entries, of_row = _entries_of(starts, user_rows)
+        entries, of_row = entries_of(starts, user_rows)
         vectors = np.zeros((len(user_rows), self.n_items), np.float32)
         vectors[of_row, self._parameter("history/columns")[entries]] = self._parameter("history/weights")[entries]
         return vectors
@@ -87,14 +94,7 @@ class _HistoryModel(PreferenceModel):
 
     @final
     def contributions(self, item_rows: Rows, ratings: Floats, item_row: int) -> Doubles:
-        """What each item of a history adds to the score of one item, float64 (n,); they sum to it.
-
-        Args:
-            ratings: as `fold_in` takes them.
-        """
-        weighted = bool(self._parameter("weighted")[0])
-        weights = weigh(np.asarray(ratings, np.float32), self._weighting if weighted else "binary")
-        return weights.astype(np.float64) * self._entries(item_rows, item_row)
+        return self._weights(ratings).astype(np.float64) * self._entries(item_rows, item_row)
 
     def _shapes(self, n_users: int, n_items: int) -> Shapes:
         return {
@@ -128,7 +128,7 @@ class EaseSettings(Settings):
     regularisation: float = setting(
         500.0, "How strongly large weights between items are held back.", above=0, search=(10, 2000)
     )
-    weighting: Weighting = setting("log", _WEIGHTING, search=("linear", "binary", "log"))
+    weighting: Weighting = setting("log", WEIGHTING, search=("linear", "binary", "log"))
 
 
 @final
@@ -266,7 +266,7 @@ class ItemKnnSettings(Settings):
         "Whether what users who took little took says more of what is alike (tf-idf), or all the same (plain).",
         search=("tf-idf", "plain"),
     )
-    weighting: Weighting = setting("log", _WEIGHTING, search=("linear", "binary", "log"))
+    weighting: Weighting = setting("log", WEIGHTING, search=("linear", "binary", "log"))
 
 
 @final
@@ -341,7 +341,7 @@ class ItemKnn(_HistoryModel):
 
     def _entries(self, item_rows: Rows, item_row: int) -> Floats:
         starts, columns, values = (self._parameter(f"similar/{part}") for part in ("starts", "columns", "values"))
-        found, of_row = _entries_of(starts, item_rows)
+        found, of_row = entries_of(starts, item_rows)
         hits = columns[found] == item_row
         entries = np.zeros(len(item_rows), np.float32)
         entries[of_row[hits]] = values[found[hits]]
@@ -381,7 +381,7 @@ def scores_by_counting(user_vectors: Floats, starts: NDArray[Any], columns: NDAr
     scores = np.empty(user_vectors.shape, np.float32)
     for vector, into in zip(user_vectors, scores, strict=True):
         taken = np.flatnonzero(vector)
-        entries, of_row = _entries_of(starts, taken)
+        entries, of_row = entries_of(starts, taken)
         added = vector[taken].astype(np.float64)[of_row] * values[entries]
         into[:] = np.bincount(columns[entries], added, len(into))
     return scores
@@ -392,14 +392,6 @@ def scores_by_counting(user_vectors: Floats, starts: NDArray[Any], columns: NDAr
 
 def _arrays(rows: Positives) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.float32]]:
     return rows.starts, rows.columns, rows.weights
-
-
-def _entries_of(starts: NDArray[np.int64], rows: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The entries of some rows one after the other, and for each the place of its row among `rows`."""
-    first, counts = starts[rows], starts[rows + 1] - starts[rows]
-    of_row = np.repeat(np.arange(len(rows)), counts)
-    before = np.cumsum(counts) - counts
-    return np.arange(len(of_row)) + (first - before)[of_row], of_row
 
 
 def _sparse_shapes(parameters: dict[str, NDArray[Any]], name: str, values: str, rows: int) -> Shapes:

@@ -1,10 +1,10 @@
-"""Popularity: what is taken most, the same for everyone. And the one step of models that are computed at once."""
+"""Popularity: what is taken most, the same for everyone."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
 
@@ -12,42 +12,15 @@ from penchant.data.split import Split
 from penchant.models.base import Explanation, Floats, Rows, Shapes
 from penchant.models.fitting import FitLog, FitOptions, run_epochs
 from penchant.models.memory import FLOAT, Parts, Sizes
-from penchant.models.preferences import SCORES_A_TIME, PreferenceModel, Weighting
+from penchant.models.preferences import SORTED, WEIGHTING, OneStep, PreferenceModel, Weighting
 from penchant.models.settings import Settings, setting
-
-SORTED = 36  # bytes of a rating while Positives are sorted by user: two orders, places, columns and weights
-
-
-class OneStep:
-    """A training that is a single computation, of a model that has no validation loss."""
-
-    epochs = 1
-
-    def __init__(self, model: PreferenceModel, compute: Callable[[Callable[[float], None]], float]) -> None:
-        self.model = model
-        self.compute = compute
-
-    def run_epoch(self, epoch: int, progressed: Callable[[float], None]) -> float:
-        del epoch
-        return self.compute(progressed)
-
-    def valid_loss(self) -> None:
-        return None
-
-    def snapshot(self) -> dict[str, Any]:
-        return dict(self.model.parameters)
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self.model.parameters = dict(state)
 
 
 @dataclass(frozen=True)
 class PopularitySettings(Settings):
     """Settings of `popularity`."""
 
-    weighting: Weighting = setting(
-        "log", "What a weight w counts: 1 + log(w), w (linear), or 1 (binary).", search=("linear", "binary", "log")
-    )
+    weighting: Weighting = setting("log", WEIGHTING, search=("linear", "binary", "log"))
 
 
 @final
@@ -102,8 +75,3 @@ class Popularity(PreferenceModel):
     def explain(self, user_vector: Floats, item_row: int) -> Explanation:
         score = float(self.scores_of(user_vector[None])[0, item_row])
         return Explanation({"popularity": score}, score)
-
-
-def scored_at_once(sizes: Sizes) -> int:
-    """Scores of all items that pairs are answered from at a time (`PreferenceModel._pair_scores`)."""
-    return min(max(SCORES_A_TIME, sizes.items), sizes.users * sizes.items)

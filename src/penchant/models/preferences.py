@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal, final
+from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from penchant.data.context import Context
 from penchant.data.interactions import Interactions, stable_order
+from penchant.errors import UnsupportedError
 from penchant.models.base import Explanation, Floats, Model, Rows
+from penchant.models.memory import Sizes
 
 Weighting = Literal["log", "linear", "binary"]
+Floats64 = NDArray[np.float64]
 
+WEIGHTING = "What a weight w counts: 1 + log(w), w (linear), or 1 (binary)."  # of the setting
 SCORES_A_TIME = 4_000_000
+SORTED = 36  # bytes of a rating while Positives are sorted by user: two orders, places, columns and weights
 
 
 @dataclass(frozen=True)
@@ -94,9 +100,36 @@ class PreferenceModel(Model):
         """The vector of a new user; `ratings` are weights where the model learnt from such, elsewhere of no effect."""
         if not len(item_rows):
             return self._parameter("average").copy()
+        return self._fold(item_rows, self._weights(ratings))
+
+    def contributions(self, item_rows: Rows, ratings: Floats, item_row: int) -> Floats64:
+        """What each item of a history adds to the score of one item, float64 (n,).
+
+        They sum to the score of the vector that `fold_in` gives for the history.
+
+        Args:
+            item_rows, ratings: the history, int32 and float32 (n,), as for `fold_in`.
+            item_row: whose score it is.
+
+        Raises:
+            UnsupportedError: scores do not come from the history.
+        """
+        del item_rows, ratings, item_row
+        raise UnsupportedError(
+            f"The scores of {self.name} do not come from what a user took.", remedy="Fit item-knn, ease or als."
+        )
+
+    def item_biases(self) -> Floats:
+        raise UnsupportedError(
+            f"A {self.name} model has no item biases: its scores are of users and items together.",
+            remedy="Ask why a user has a score: --user ID --item NAME.",
+        )
+
+    @final
+    def _weights(self, ratings: Floats) -> Floats:
+        """What ratings of a history count: by their weights where the model learnt from such, otherwise 1."""
         weighted = bool(self._parameter("weighted")[0])
-        weights = weigh(np.asarray(ratings, np.float32), self._weighting if weighted else "binary")
-        return self._fold(item_rows, weights)
+        return weigh(np.asarray(ratings, np.float32), self._weighting if weighted else "binary")
 
     @final
     def _positives(self, train: Interactions) -> Positives:
@@ -135,3 +168,31 @@ class PreferenceModel(Model):
     def explain(self, user_vector: Floats, item_row: int) -> Explanation:
         score = float(self.scores_of(user_vector[None])[0, item_row])
         return Explanation({"match": score}, score)
+
+
+class OneStep:
+    """A training that is a single computation, of a model that has no validation loss."""
+
+    epochs = 1
+
+    def __init__(self, model: PreferenceModel, compute: Callable[[Callable[[float], None]], float]) -> None:
+        self.model = model
+        self.compute = compute
+
+    def run_epoch(self, epoch: int, progressed: Callable[[float], None]) -> float:
+        del epoch
+        return self.compute(progressed)
+
+    def valid_loss(self) -> None:
+        return None
+
+    def snapshot(self) -> dict[str, Any]:
+        return dict(self.model.parameters)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.model.parameters = dict(state)
+
+
+def scored_at_once(sizes: Sizes) -> int:
+    """Scores of all items that pairs are answered from at a time (`PreferenceModel._pair_scores`)."""
+    return min(max(SCORES_A_TIME, sizes.items), sizes.users * sizes.items)

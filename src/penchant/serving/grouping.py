@@ -9,7 +9,7 @@ import numpy as np
 
 from penchant.data.interactions import Interactions
 from penchant.errors import SettingError
-from penchant.evaluate_lists import ListReport, intervals_of_means, parts_of
+from penchant.evaluate_lists import ListReport, intervals_of_means, mean_of
 from penchant.serving.recommender import Recommender
 
 ACTIVITY = "activity"
@@ -61,11 +61,13 @@ def groups(report: ListReport | None, labels: Mapping[str, Sequence[str]], seed:
 
 def _of(report: ListReport, labels: Sequence[str], seed: int) -> list[tuple[str, dict[str, Any]]]:
     found = []
-    for label, values in parts_of(report.of_users, labels):
-        means = {name: float(np.nanmean(of_users)) for name, of_users in values.items()}
+    of_label = np.asarray(labels, object)
+    for label in dict.fromkeys(labels):
+        mine = np.flatnonzero(of_label == label)
+        values = {name: of_users[mine] for name, of_users in report.of_users.items()}
+        means = {name: mean_of(of_users) for name, of_users in values.items()}
         ends = {name: list(interval) for name, interval in intervals_of_means(values, seed).items()}
-        n = len(next(iter(values.values()))) if values else 0
-        found.append((label, {"n_users": n, "metrics": means, "intervals": ends}))
+        found.append((label, {"n_users": len(mine), "metrics": means, "intervals": ends}))
     return found
 
 

@@ -28,7 +28,7 @@ from penchant.errors import (
     UnknownIdError,
 )
 from penchant.evaluate import DEFAULT_METRICS, Report, evaluate_ratings
-from penchant.explain import Ranked, extreme_items, nearest_names, similar_items
+from penchant.explain import Ranked, extreme_items, nearest_names, reasons_of, similar_items
 from penchant.intervals import Around, Conformal, around
 from penchant.machine import count_threads
 from penchant.models import Explanation, Model
@@ -316,6 +316,18 @@ class Recommender:
         """Why a pair has its score: causes that sum to it."""
         vector = self.model.user_vectors(np.array([self.users.row(user)], np.int32))[0]
         return self.model.explain(vector, self.items.row(item))
+
+    @one_blas_thread()
+    def reasons(self, user: Id, item: Id) -> list[Named]:
+        """What each training item of a user adds to the score of an item, most first; they sum to the score.
+
+        Empty for models whose scores do not come from the history alone.
+        """
+        mine = self.history.of(self.users.row(user))
+        taken = self.history.in_training[mine]
+        of_history = self.history.item_rows[mine][taken], self.history.ratings[mine][taken]
+        found = reasons_of(self.model, *of_history, self.items.row(item))
+        return [] if found is None else self._named(found)
 
     # --- looking at items ---------------------------------------------------------------------------
 
