@@ -47,6 +47,9 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         (str(FOLDER / "accuracy.py"),),
         "accuracy, time and intervals beside peer libraries; an hour; $PENCHANT_DATA",
     ),
+    "ranking": Benchmark(
+        (str(FOLDER / "ranking.py"),), "lists beside peer libraries, all tuned with one budget; $PENCHANT_DATA"
+    ),
     "defaults": Benchmark((str(FOLDER / "defaults.py"),), "accuracy with default settings; needs $PENCHANT_DATA"),
 }
 
