@@ -10,12 +10,16 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from hypothesis import settings
 
 from penchant.data.interactions import Interactions
 from penchant.data.split import Split, split_none, split_random
 from penchant.data.synthetic import checkerboard, planted
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+
+settings.register_profile("penchant", deadline=None)  # a busy machine is no failure
+settings.load_profile("penchant")
 
 
 @pytest.fixture(scope="session")

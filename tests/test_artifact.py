@@ -56,6 +56,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "item-knn": {"neighbours": 3},
     "ease": {},
     "als": {"factors": 2, "epochs": 2},
+    "bpr": {"factors": 2, "epochs": 2},
     "bayes": {"factors": 2, "chains": 2, "sweeps": 6, "burn_in": 2, "averaged_factors": 4, "samples": 2},
 }
 

@@ -153,7 +153,7 @@ def test_every_setting_of_every_model_is_a_flag_with_its_default(said: Any) -> N
     for model in (*MODELS, "own"):
         for field in model_class(model).settings_class.describe():
             assert f"--{field.name.replace('_', '-')} " in page
-    assert "How many numbers describe each user and each item. (default: dot, mf 50; bayes 16; als 64)" in page
+    assert "How many numbers describe each user and each item. (default: dot, mf 50; bayes 16; als, bpr 64)" in page
     assert "--rating-range LOW,HIGH|auto|none" in page
 
 
@@ -203,7 +203,7 @@ MISTAKES = {
     "fit ratings.csv --valid-fraction 1.5": ("--valid-fraction is 1.5", "from 0 to below 1"),
     "fit ratings.csv --valid-fraction nan": ("--valid-fraction is nan",),
     "fit ratings.csv --valid-fraction much": ("--valid-fraction is much",),
-    "fit ratings.csv --split what": ("--split is 'what'", "random, time, last-n"),
+    "fit ratings.csv --split what": ("--split is 'what'", "random, time, users, last-n"),
     "fit ratings.csv --split last-n --last-n 0": ("--last-n is 0",),
     "fit ratings.csv --last-n 2": ("--last-n has no meaning with --split random",),
     "fit ratings.csv --split last-n --valid-fraction 0.1": ("--valid-fraction has no meaning with --split last-n",),
@@ -490,7 +490,7 @@ def test_evaluate_says_when_the_model_has_seen_the_ratings(said: Any, there: Pat
 def test_evaluate_says_when_no_id_is_known(said: Any, there: Path) -> None:
     (there / "other.csv").write_text("user,item,rating\na,x,3\na,y,4\nb,x,5\n", encoding="utf-8")
     answer = said("evaluate mf other.csv")
-    assert "knows none of these pairs" in answer.err
+    assert "knows none of these items" in answer.err
     assert "3 ratings, 3 of them with a user or item that the model does not know" in answer.out
 
 

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from penchant import job
 from penchant.data.candidates import read_candidates
-from penchant.data.interactions import Interactions
 from penchant.data.split import Split, split_none
 from penchant.errors import DataError, SettingError, UnsupportedError
 from penchant.evaluate_lists import HeldOut, evaluate_lists
+from penchant.list_metrics import LIST_METRICS
 from penchant.models import build
 from penchant.models.fitting import FitOptions
+from penchant.models.popularity import Popularity
 from penchant.rank_metrics import parse_rank_metric, part_metrics
-from penchant.serving.grouping import group_labels, groups
-from penchant.serving.measuring import measure, measure_candidates, users_table, values_of_users
+from penchant.serving.grouping import bands_of, group_labels, groups, popularity_groups
+from penchant.serving.measuring import measure, measure_candidates, users_table
 from penchant.serving.recommender import Recommender
 from penchant.significance import against_best, holm
 
@@ -266,22 +270,116 @@ def test_values_of_users_have_the_metric_as_their_mean(split: Split) -> None:
     recommender = job.fit_model(build("bias"), split, FitOptions(), ["mse", "ndcg@10"])
     assert split.valid is not None
     for metric in ("mse", "ndcg@10"):
-        values = values_of_users(recommender, split.valid, metric)
+        values = measure(recommender, split.valid, [metric]).values_of_users(metric)
         assert values.mean() == pytest.approx(recommender.about["valid"]["metrics"][metric], rel=1e-6)
 
 
-def test_a_comparison_ranks_by_lists_where_a_model_ranks_only(split: Split) -> None:
-    models = [build("popularity"), build("als", factors=8), build("bias")]
-    fitted = job.compare_models(models, split, FitOptions())
-    values = [one.about["valid"]["metrics"]["ndcg@10"] for one in fitted]
-    assert values == sorted(values, reverse=True)
-    of_bias = next(one for one in fitted if one.model.name == "bias")
-    assert "rmse" in of_bias.about["valid"]["metrics"]
-    found = job.differences(fitted, split, "ndcg@10")
-    assert set(found) == {one.model.name for one in fitted[1:]}
+# --- ties, and groups of items ------------------------------------------------------------------------
 
 
-def test_without_ratings_the_models_of_preferences_are_compared(ratings: Interactions) -> None:
-    implicit = replace(ratings, is_implicit=True)
-    fitted = job.compare(implicit)
-    assert {one.model.name for one in fitted} == set(job.COMPARED_WITHOUT_RATINGS)
+class Tied(Popularity):
+    """Scores of few values, different for each user."""
+
+    def user_vectors(self, user_rows: Any) -> Any:
+        return (1 + user_rows[:, None] % 3).astype(np.float32)
+
+    def scores_of(self, user_vectors: Any) -> Any:
+        return ((self._parameter("popularity") * user_vectors) % 4).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def tied(split: Split) -> Recommender:
+    model = Tied(build("popularity").settings)
+    model.fit(split)
+    model.parameters["popularity"] = np.arange(split.train.n_items, dtype=np.float32)
+    return Recommender.of(model, split)
+
+
+def test_ties_go_to_the_smaller_row_in_every_metric(tied: Recommender, split: Split) -> None:
+    """Against whole rankings sorted by score and row; also lists longer than what there is to rank."""
+    assert split.valid is not None
+    valid, train = split.valid, split.train
+    names = ["ndcg@10", "recall@7", "hit@3", "precision@500", "map@10", "mrr@10", "auc"]
+    found = measure(tied, valid, names).lists
+    assert found is not None
+    assert found.found is not None
+    users, items = split.valid_user_rows, split.valid_item_rows
+    for place, user in enumerate(np.unique(users)):
+        assert user >= 0
+        relevant = items[users == user]
+        ranked = lists_of(tied, int(user), set(train.item_rows[train.user_rows == user].tolist()))
+        hits = np.isin(ranked, relevant)
+        n = np.array([len(relevant)])
+        for name in names[:-1]:
+            kind, _, k = name.partition("@")
+            padded = np.zeros((1, int(k)), bool)
+            padded[0, : min(int(k), len(ranked))] = hits[: int(k)]
+            expected = LIST_METRICS[kind](padded, n)[0]
+            assert found.of_users[name][place] == pytest.approx(expected), name
+        pairs = [hit < other for hit in np.flatnonzero(hits) for other in np.flatnonzero(~hits)]
+        area = np.mean(pairs) if pairs else np.nan
+        assert found.of_users["auc"][place] == pytest.approx(area, nan_ok=True)
+        mine = found.found.owners == place
+        places = {row: found.found.places[mine][at] for at, row in enumerate(found.found.item_rows[mine])}
+        assert places == {row: ranked.index(row) if row in ranked else -1 for row in relevant if row >= 0} | (
+            {-1: -1} if (relevant < 0).any() else {}
+        )
+
+
+def test_bands_of_popularity_by_hand() -> None:
+    """12 interactions, thirds end at 4 and 8: the item with 5 passes the first, the second with 2 passes the other."""
+    assert bands_of(np.array([1, 5, 0, 2, 2, 2])).tolist() == [2, 0, 2, 1, 1, 2]
+    assert bands_of(np.array([4, 4, 4])).tolist() == [0, 1, 2]
+    assert bands_of(np.array([9])).tolist() == [0]
+    assert bands_of(np.array([0, 0])).tolist() == [0, 0]
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=40))
+def test_bands_hold_thirds(counts: list[int]) -> None:
+    """Each band, and what is more popular, holds at least its thirds less one item; no less popular item is before."""
+    of_each = np.array(counts)
+    bands, total = bands_of(of_each), sum(counts)
+    for band in range(3):
+        assert 3 * of_each[bands <= band].sum() >= (band + 1) * total
+        if (bands == band).any() and (bands > band).any():
+            assert of_each[bands == band].min() >= of_each[bands > band].max()
+
+
+def test_groups_by_popularity_against_a_slow_twin(fitted: Recommender, split: Split) -> None:
+    assert split.valid is not None
+    report = measure(fitted, split.valid, ["recall@10", "hit@5", "ndcg@10"], seed=1).lists
+    found = popularity_groups(report, fitted.item_counts, 1)["popularity"]
+    bands = bands_of(split.train.item_counts)
+    users, items = split.valid_user_rows, split.valid_item_rows
+    assert report is not None
+    assert sum(one["n_relevant"] for one in found.values()) == report.n_relevant
+    for band, label in enumerate(["first third", "middle third", "last third", "not in training"]):
+        recalls, hits, n = [], [], 0
+        for user in np.unique(users):
+            mine = items[users == user]
+            mine = mine[mine < 0] if band == 3 else mine[(mine >= 0) & (bands[mine] == band)]
+            if not len(mine):
+                continue
+            best = lists_of(fitted, int(user), set(split.train.item_rows[split.train.user_rows == user].tolist()))
+            recalls.append(len(set(best[:10]) & set(mine.tolist())) / len(mine))
+            hits.append(bool(set(best[:5]) & set(mine.tolist())))
+            n += len(mine)
+        if not n:
+            assert label not in found
+            continue
+        one = found[label]
+        assert (one["n_users"], one["n_relevant"]) == (len(recalls), n)
+        assert one["metrics"] == pytest.approx({"recall@10": np.mean(recalls), "hit@5": np.mean(hits)})
+        assert one["intervals"]["recall@10"][0] <= one["metrics"]["recall@10"] <= one["intervals"]["recall@10"][1]
+        if band < 3:
+            of_band = split.train.item_counts[bands == band]
+            assert (one["n_items"], one["least"], one["most"]) == (len(of_band), of_band.min(), of_band.max())
+
+
+def test_groups_by_popularity_need_recall_or_hit(fitted: Recommender, split: Split) -> None:
+    assert split.valid is not None
+    for metrics in (["ndcg@10"], ["auc"]):
+        with pytest.raises(SettingError, match="are of recall and hit"):
+            popularity_groups(measure(fitted, split.valid, metrics).lists, fitted.item_counts, 0)
+    with pytest.raises(SettingError, match="are of recall and hit"):
+        popularity_groups(None, fitted.item_counts, 0)

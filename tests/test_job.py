@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penchant import job, own_modules
+from penchant.comparing import compare, compare_models
 from penchant.data.interactions import Interactions
 from penchant.data.split import Split
 from penchant.data.synthetic import planted
@@ -85,7 +86,7 @@ def test_ways_to_split(ratings: Interactions, how: dict[str, Any], n_valid: int 
 
 
 def test_a_split_that_there_is_not(ratings: Interactions) -> None:
-    with pytest.raises(SettingError, match="random, time or last-n"):
+    with pytest.raises(SettingError, match="random, time, users or last-n"):
         job.make_split(ratings, split="half")
 
 
@@ -97,7 +98,7 @@ def test_what_the_manifest_says_of_the_data(ratings: Interactions, fitted: Recom
 
 
 def test_compare_is_sorted_by_error_and_fits_on_one_split(ratings: Interactions) -> None:
-    found = job.compare(ratings, ["bias", "dot", "mf"], factors=4, epochs=2)
+    found = compare(ratings, ["bias", "dot", "mf"], factors=4, epochs=2)
     errors = [one.about["valid"]["metrics"]["mse"] for one in found]
     assert errors == sorted(errors)
     assert len({one.about["valid"]["n"] for one in found}) == 1
@@ -106,11 +107,11 @@ def test_compare_is_sorted_by_error_and_fits_on_one_split(ratings: Interactions)
 
 def test_compare_needs_models_settings_of_theirs_and_validation(ratings: Interactions) -> None:
     with pytest.raises(SettingError, match="no models"):
-        job.compare(ratings, [])
+        compare(ratings, [])
     with pytest.raises(SettingError, match="None of bias, mf has a setting 'layers'"):
-        job.compare(ratings, ["bias", "mf"], layers=(5,))
+        compare(ratings, ["bias", "mf"], layers=(5,))
     with pytest.raises(SettingError, match="on validation ratings"):
-        job.compare(ratings, ["bias"], valid_fraction=0)
+        compare(ratings, ["bias"], valid_fraction=0)
 
 
 # --- Ctrl-C -----------------------------------------------------------------------------------------
@@ -135,7 +136,7 @@ def test_ctrl_c_while_a_model_is_still_being_made(split: Split, monkeypatch: pyt
 @pytest.mark.parametrize(("stop", "left"), [(("dot", 1), ["bias", "dot"]), (("dot", -1), ["bias"])])
 def test_ctrl_c_in_a_comparison_keeps_what_has_learnt(split: Split, stop: tuple[str, int], left: list[str]) -> None:
     heard = Heard(stop)
-    found = job.compare_models([build("bias"), build("dot"), build("mf")], split, FitOptions(listener=heard))
+    found = compare_models([build("bias"), build("dot"), build("mf")], split, FitOptions(listener=heard))
     assert sorted(one.model.name for one in found) == left
     assert heard.models == ["bias", "dot"]
     assert [job.was_interrupted(one) for one in found if one.model.name == "dot"] == [True] * (len(left) - 1)
@@ -143,7 +144,7 @@ def test_ctrl_c_in_a_comparison_keeps_what_has_learnt(split: Split, stop: tuple[
 
 def test_ctrl_c_before_the_first_model_has_learnt(split: Split) -> None:
     with pytest.raises(NothingLearnt):
-        job.compare_models([build("mf"), build("bias")], split, FitOptions(listener=Heard(("mf", -1))))
+        compare_models([build("mf"), build("bias")], split, FitOptions(listener=Heard(("mf", -1))))
 
 
 # --- many lists -------------------------------------------------------------------------------------

@@ -17,16 +17,27 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from penchant.comparing import compare
     from penchant.data.interactions import Interactions
     from penchant.data.read import read_ratings
-    from penchant.data.split import Split, split_file, split_last, split_none, split_random, split_time
+    from penchant.data.split import (
+        Split,
+        split_file,
+        split_folds,
+        split_last,
+        split_none,
+        split_random,
+        split_time,
+        split_users,
+    )
     from penchant.errors import PenchantError
     from penchant.evaluate import Report
-    from penchant.job import compare, fit
+    from penchant.job import fit
     from penchant.models import MODELS, Model, build
     from penchant.models.fitting import Epoch, FitLog, FitOptions
     from penchant.serving.answers import Prediction, Recommendation
     from penchant.serving.recommender import Recommender
+    from penchant.tuning import tune
 
 _HOMES = {
     "Epoch": "penchant.models.fitting",
@@ -42,14 +53,17 @@ _HOMES = {
     "Report": "penchant.evaluate",
     "Split": "penchant.data.split",
     "build": "penchant.models",
-    "compare": "penchant.job",
+    "compare": "penchant.comparing",
     "fit": "penchant.job",
     "read_ratings": "penchant.data.read",
     "split_file": "penchant.data.split",
+    "split_folds": "penchant.data.split",
     "split_last": "penchant.data.split",
     "split_none": "penchant.data.split",
     "split_random": "penchant.data.split",
     "split_time": "penchant.data.split",
+    "split_users": "penchant.data.split",
+    "tune": "penchant.tuning",
 }
 
 __all__ = [
@@ -72,10 +86,13 @@ __all__ = [
     "load",
     "read_ratings",
     "split_file",
+    "split_folds",
     "split_last",
     "split_none",
     "split_random",
     "split_time",
+    "split_users",
+    "tune",
 ]
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from penchant.data.context import Context
 from penchant.data.interactions import Interactions
 from penchant.data.split import Split
 from penchant.errors import ArtifactError, SettingError
-from penchant.intervals import Around, Conformal, Quantiles, around, check_level, conformity, has_intervals
+from penchant.intervals import Around, Conformal, Quantiles, around_questions, check_level, conformity, has_intervals
 from penchant.models.base import Floats, Model, Rows
+from penchant.newcomers import Questions
 from penchant.seeds import numpy_generator
 
 Counts = NDArray[np.integer[Any]]
@@ -199,18 +199,28 @@ def _covered(inside: NDArray[np.bool_], owners: Rows, least: int) -> Band:
 
 
 def validation_coverage(
-    model: Model, conformal: Conformal | None, split: Split, seed: int = 0, levels: Sequence[float] = LEVELS
+    model: Model,
+    conformal: Conformal | None,
+    split: Split,
+    seed: int = 0,
+    levels: Sequence[float] = LEVELS,
+    questions: Questions | None = None,
 ) -> Coverage | None:
     """What the intervals of a model cover of the validation part of the split that it was fitted on.
 
     Conformal intervals were calibrated on these very ratings, and would cover as many of them as they are asked to.
     So half of the users, drawn at random, are measured with intervals calibrated on the others', and the other way
     round. None without intervals, and where one half would be empty.
+
+    Args:
+        questions: `Questions.of_split`, where they are there already: then nobody is folded in twice.
     """
-    valid, rows = split.valid, (split.valid_user_rows, split.valid_item_rows)
+    valid = split.valid
     if valid is None or not len(valid) or not has_intervals(model, conformal):
         return None
-    intervals = around(model, conformal, *rows, Context.of(valid, *rows))
+    asked = questions or Questions.of_split(model, split)
+    intervals = around_questions(asked, conformal)
+    rows = asked.user_rows, asked.item_rows
     rated = Rated.of(valid, rows, split.train.user_counts, split.train.item_counts)
     if conformal is None:
         return measure(intervals, rated, levels)

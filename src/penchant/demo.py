@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from penchant import job, plots, progress, terminal
+from penchant import comparing, job, plots, progress, terminal
 from penchant.data.read import read_ratings
 from penchant.models.fitting import FitOptions
 from penchant.serving.recommender import Recommender
@@ -30,9 +30,9 @@ def run_demo(out: Path, seed: int) -> bool:
     split = job.make_split(ratings, seed=seed)
     terminal.say(f"Split: {split}.")
     listener = progress.EpochTable()
-    models = list(job.build_several(job.COMPARED, {}))
+    models = list(comparing.build_several(comparing.COMPARED, {}))
     try:
-        fitted = job.compare_models(models, split, FitOptions(seed=seed, listener=listener))
+        fitted = comparing.compare_models(models, split, FitOptions(seed=seed, listener=listener))
     finally:
         listener.close()
     terminal.say_comparison(fitted, "mse")

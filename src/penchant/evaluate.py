@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from penchant.errors import SettingError
 from penchant.metrics import METRICS
 from penchant.models.base import Floats
+from penchant.newcomers import Questions
 from penchant.seeds import numpy_generator
 from penchant.threads import one_blas_thread
 
@@ -29,7 +30,8 @@ class Report:
         intervals: name -> 95 % interval, by bootstrap over users: ratings of one user are not independent,
             and an interval over ratings would be too narrow.
         n: ratings evaluated.
-        n_unknown: of these, how many have a user or an item that the model does not know.
+        n_unknown: of these, how many have an item that the model does not know, or a user that it neither knows nor has
+            folded in.
     """
 
     metrics: Mapping[str, float]
@@ -79,6 +81,24 @@ def evaluate_ratings(
         low, high = np.percentile(resampled[name], (tail, 100 - tail))
         intervals[name] = (float(low), float(high))
     return Report(values, intervals, len(ratings), n_unknown)
+
+
+def evaluate_questions(questions: Questions, metrics: Sequence[str] = DEFAULT_METRICS, seed: int = 0) -> Report:
+    """Rating metrics of held-out interactions, users folded in where something is given of them.
+
+    Raises:
+        SettingError: as for `evaluate_ratings`.
+        UnsupportedError: the model ranks only.
+    """
+    held_out = questions.ratings
+    return evaluate_ratings(
+        questions.predictions(),
+        held_out.ratings,
+        held_out.user_rows,
+        n_unknown=questions.n_unknown,
+        metrics=metrics,
+        seed=seed,
+    )
 
 
 def check_metrics(names: Sequence[str]) -> None:

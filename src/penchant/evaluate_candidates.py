@@ -19,7 +19,7 @@ from penchant.rank_metrics import RankMetric
 
 WARNING = (
     "Sampled negatives: these numbers compare only with others of this protocol, are higher than those of full"
-    " rankings, and may put models in another order."
+    " rankings, and may put models in another order (Krichene and Rendle 2020)."
 )
 ALLOWED = tuple(LIST_METRICS)
 

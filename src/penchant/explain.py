@@ -1,4 +1,4 @@
-"""Looking into a fitted model: the items liked best and least, and which items are alike."""
+"""Looking into a fitted model: items liked best and least, which are alike, what a history adds to a score."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from penchant.errors import UnsupportedError
 from penchant.models.base import Floats, Model, Rows
-from penchant.models.preferences import PreferenceModel
 
 ENOUGH_RATINGS = 20
 
@@ -35,20 +34,48 @@ def extreme_items(model: Model, k: int) -> tuple[Ranked, Ranked]:
     return Ranked(best, biases[best]), Ranked(worst, biases[worst])
 
 
-def reasons_of(model: Model, item_rows: Rows, ratings: Floats, item_row: int) -> Ranked | None:
-    """The items of a history by what they add to a score, most first; None where scores do not come from it alone.
+@dataclass(frozen=True)
+class Told:
+    """A score by what each item of a history adds: average + the sum of adds + rest.
+
+    Attributes:
+        average: the score of an average user; 0 of a model that ranks only, whose scores come from the history alone.
+        order: int64 (n,), places in the history, those first that add most.
+        adds: float64 (n,), in that order.
+        rest: what training has made of the user beyond folding in the same history.
+        score: the model's.
+    """
+
+    average: float
+    order: NDArray[np.int64]
+    adds: NDArray[np.float64]
+    rest: float
+    score: float
+
+
+def reasons_of(model: Model, user_row: int, item_rows: Rows, ratings: Floats, item_row: int) -> Told | None:
+    """The score of a known user by what each item of a history adds; None where the model cannot tell.
+
+    The user is explained as somebody new with this history would be. Of most models a fit gives the same user another
+    vector than folding in does; what the score gains by that is `rest`.
 
     Args:
-        item_rows, ratings: the history, (n,).
+        item_rows, ratings: the training history, (n,).
     """
-    if not isinstance(model, PreferenceModel):
-        return None
     try:
         adds = model.contributions(item_rows, ratings, item_row)
     except UnsupportedError:
         return None
+    score = float(model.scores(np.array([user_row], np.int32))[0, item_row])
+    average = 0.0 if model.ranks_only else float(_score_of_nobody(model)[item_row])
     order = np.argsort(-adds, kind="stable")
-    return Ranked(item_rows[order], adds[order].astype(np.float32))
+    return Told(average, order, adds[order], score - average - float(adds.sum()), score)
+
+
+def _score_of_nobody(model: Model) -> Floats:
+    nothing = np.empty(0, np.int32), np.empty(0, np.float32)
+    scores: Floats = model.scores_of(model.fold_in(*nothing)[None])[0]
+    return scores
 
 
 def similar_items(

@@ -26,6 +26,7 @@ from penchant.data.interactions import Interactions
 from penchant.data.split import Split
 from penchant.errors import SettingError, UnsupportedError
 from penchant.models.base import Floats, Model, Rows
+from penchant.newcomers import Questions
 
 # How many ratings with how many times the mean squared residual are added to a user's (an item's) own: above 1, as
 # few ratings leave a bias and factors uncertain, and training residuals do not show it. Chosen by the coverage of
@@ -203,14 +204,23 @@ def has_intervals(model: Model, conformal: Conformal | None) -> bool:
 
 
 def around(
-    model: Model, conformal: Conformal | None, user_rows: Rows, item_rows: Rows, context: Context | None = None
+    model: Model,
+    conformal: Conformal | None,
+    user_rows: Rows,
+    item_rows: Rows,
+    context: Context | None = None,
+    scores: Floats | None = None,
 ) -> Around:
     """The intervals of pairs; -1 stands for an unknown user or item.
+
+    Args:
+        scores: of the pairs, float32 (n,), where they are not those of their rows: of users who are folded in.
 
     Raises:
         UnsupportedError: the model knows no deviations, and was not calibrated.
     """
-    scores = model.pair_scores(user_rows, item_rows, context)
+    if scores is None:
+        scores = model.pair_scores(user_rows, item_rows, context)
     deviations = model.deviations(user_rows, item_rows, context)
     if deviations is not None:
         return Around(scores, deviations, normal_multiple, model.scale)
@@ -223,22 +233,38 @@ def around(
     return Around(model.clip(scores), spreads, conformal.quantiles.at, model.scale)
 
 
+def around_questions(questions: Questions, conformal: Conformal | None) -> Around:
+    """The intervals of held-out interactions. A user who is folded in has the scores of a new user, and the deviation
+    or spread of one that is unknown, which are wider.
+
+    Raises:
+        UnsupportedError: as for `around`.
+    """
+    if questions.model.ranks_only:
+        questions.predictions()  # raises: what has no predictions has no intervals
+    scores = None if questions.newcomers is None else questions.scores
+    rows = questions.user_rows, questions.item_rows
+    return around(questions.model, conformal, *rows, questions.context, scores)
+
+
 def conformity(around: Around, ratings: Floats) -> Floats:
     """How many units ratings are from their centres, float32 (n,)."""
     return np.abs(ratings - around.centres) / around.units
 
 
-def calibrate(model: Model, split: Split) -> Conformal | None:
+def calibrate(model: Model, split: Split, questions: Questions | None = None) -> Conformal | None:
     """What the validation part of a split says of a model that was fitted on the training part.
+
+    Args:
+        questions: `Questions.of_split`, where they are there already: then nobody is folded in twice.
 
     None for a model that knows its own uncertainty, and where there is nothing to calibrate on.
     """
     valid = split.valid
     if valid is None or not len(valid) or has_deviations(model):
         return None
-    spreads, rows = Spreads.of(model, split.train), (split.valid_user_rows, split.valid_item_rows)
-    predictions = model.predict(*rows, Context.of(valid, *rows))
-    scores = np.abs(valid.ratings - predictions) / spreads.pairs(*rows)
+    asked, spreads = questions or Questions.of_split(model, split), Spreads.of(model, split.train)
+    scores = np.abs(valid.ratings - asked.predictions()) / spreads.pairs(asked.user_rows, asked.item_rows)
     if not np.isfinite(scores).all():  # a module of somebody's own that predicts NaN
         return None
     return Conformal(spreads, Quantiles.of(scores))

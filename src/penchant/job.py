@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,24 +14,19 @@ from penchant.calibration import validation_coverage
 from penchant.data.interactions import Interactions
 from penchant.data.read import read_ratings
 from penchant.data.sizes import check_reading
-from penchant.data.split import Split, split_file, split_last, split_none, split_random, split_time
+from penchant.data.split import Split, split_file, split_last, split_none, split_random, split_time, split_users
 from penchant.data.write import check_folder
 from penchant.errors import SettingError
-from penchant.evaluate import DEFAULT_METRICS
 from penchant.intervals import calibrate
 from penchant.machine import parse_memory
-from penchant.models import Model, build, build_own, model_class
+from penchant.models import Model, build, build_own
 from penchant.models.fitting import Epoch, FitLog, FitOptions, Listener, NothingLearnt, Silent
 from penchant.models.memory import check_fits
 from penchant.models.networks import Own
+from penchant.newcomers import Questions
 from penchant.own_modules import blaming, load_class
-from penchant.rank_metrics import DEFAULT_RANK_METRICS, is_rank_metric
-from penchant.serving.measuring import measure, values_of_users
+from penchant.serving.measuring import Measured, measure_questions
 from penchant.serving.recommender import Recommender
-from penchant.significance import Difference, against_best
-
-COMPARED = ("bias", "dot", "mf", "mlp")
-COMPARED_WITHOUT_RATINGS = ("popularity", "item-knn", "ease", "als")
 
 
 def make_split(
@@ -40,6 +35,7 @@ def make_split(
     valid: Interactions | None = None,
     split: str = "random",
     valid_fraction: float = 0.2,
+    given_fraction: float = 0.8,
     last_n: int = 1,
     seed: int = 0,
 ) -> Split:
@@ -47,7 +43,8 @@ def make_split(
 
     Args:
         valid: a table of its own to validate on; the options below are not looked at then.
-        split: "random" or "time" with valid_fraction, or "last-n" with last_n.
+        split: "random" or "time" with valid_fraction, "users" with valid_fraction (of the users) and given_fraction (of
+            what each of them took), or "last-n" with last_n.
         valid_fraction: 0 to train on everything.
     """
     if valid is not None:
@@ -58,9 +55,11 @@ def make_split(
         return split_none(ratings)
     if split == "time":
         return split_time(ratings, valid_fraction)
+    if split == "users":
+        return split_users(ratings, valid_fraction, given_fraction, seed)
     if split == "random":
         return split_random(ratings, valid_fraction, seed)
-    raise SettingError(f"split is {split!r}.", remedy="Give random, time or last-n.")
+    raise SettingError(f"split is {split!r}.", remedy="Give random, time, users or last-n.")
 
 
 def fit(
@@ -70,6 +69,7 @@ def fit(
     valid: Any = None,
     split: str = "random",
     valid_fraction: float = 0.2,
+    given_fraction: float = 0.8,
     last_n: int = 1,
     seed: int = 0,
     device: str = "auto",
@@ -85,7 +85,7 @@ def fit(
     Args:
         ratings: Interactions, or whatever `read_ratings` takes; or a Split made before.
         model: a name ("bias", "dot", "mf", "mlp", "bayes"), a torch module (class or instance), or "file.py:ClassName".
-        valid, split, valid_fraction, last_n: how to validate; see `make_split`.
+        valid, split, valid_fraction, given_fraction, last_n: how to validate; see `make_split`.
         seed: all randomness comes from it: same seed, same model.
         device: "auto", "cpu" or "cuda", for networks.
         patience: stop after this many epochs without a better validation loss and keep the best epoch.
@@ -101,111 +101,10 @@ def fit(
         NotEnoughMemoryError: reading or fitting would take too much.
     """
     most = None if memory is None else parse_memory(memory)
-    how = {"valid": valid, "split": split, "valid_fraction": valid_fraction, "last_n": last_n, "seed": seed}
-    parts = as_split(ratings, memory=most, **how)
+    how = {"valid_fraction": valid_fraction, "given_fraction": given_fraction, "last_n": last_n, "seed": seed}
+    parts = as_split(ratings, memory=most, valid=valid, split=split, **how)
     options = FitOptions(seed, device, patience, keep_best, listener or Silent(), threads, most)
     return fit_model(build_any(model, settings), parts, options)
-
-
-def compare(
-    ratings: Any,
-    models: Sequence[str] | None = None,
-    *,
-    valid: Any = None,
-    split: str = "random",
-    valid_fraction: float = 0.2,
-    last_n: int = 1,
-    seed: int = 0,
-    device: str = "auto",
-    patience: int | None = None,
-    keep_best: bool = False,
-    threads: int | None = None,
-    memory: int | str | None = None,
-    listener: Listener | None = None,
-    **settings: Any,
-) -> list[Recommender]:
-    """Fit several models on one split, the best first: by validation error, or by ndcg@10 if one of them ranks only.
-
-    Args:
-        models: names, or "file.py:ClassName"; None for those of COMPARED, or COMPARED_WITHOUT_RATINGS.
-        settings: a setting is given to the models that have it; one that no model has is an error.
-
-    The others are those of `fit`.
-    """
-    most = None if memory is None else parse_memory(memory)
-    how = {"valid": valid, "split": split, "valid_fraction": valid_fraction, "last_n": last_n, "seed": seed}
-    parts = as_split(ratings, memory=most, **how)
-    options = FitOptions(seed, device, patience, keep_best, listener or Silent(), threads, most)
-    return compare_models(list(build_several(compared(parts) if models is None else models, settings)), parts, options)
-
-
-def compared(split: Split) -> Sequence[str]:
-    """The models to compare where none are named."""
-    return COMPARED_WITHOUT_RATINGS if split.train.is_implicit else COMPARED
-
-
-def compare_models(
-    models: Sequence[Model], split: Split, options: FitOptions, metrics: Sequence[str] | None = None
-) -> list[Recommender]:
-    """Fit models on one split, the best first as `compare` says; Ctrl-C ends with those that have learnt.
-
-    Args:
-        metrics: of lists, beside the errors of those that predict ratings; by the first of them, the best is told.
-
-    Raises:
-        SettingError: the split has nothing to validate on, or a device is not there.
-        MissingExtraError: a network is among the models, and torch is not installed; before any model is fitted.
-        NotEnoughMemoryError: one of the models would take too much; before any model is fitted.
-        NothingLearnt: Ctrl-C before the first epoch of the first model ended.
-    """
-    if split.valid is None or not len(split.valid):
-        raise SettingError("Models can only be compared on validation ratings.", remedy="Hold some out.")
-    check_machine(models, options.device)
-    check_fits(models, split, options.memory)
-    by = ranked_by(models, metrics)
-    fitted: list[Recommender] = []
-    for model in models:
-        try:
-            fitted.append(_fit_and_measure(model, split, options, _of_model(model, by, metrics)))
-        except NothingLearnt:
-            if not fitted:
-                raise
-            break
-        if was_interrupted(fitted[-1]):
-            break
-    sign = 1 if by == "mse" else -1
-    return sorted(fitted, key=lambda one: sign * float(one.about["valid"]["metrics"][by]))
-
-
-def ranked_by(models: Sequence[Model], metrics: Sequence[str] | None) -> str:
-    """The metric that says which model is best: an error, or the first of lists that is asked for."""
-    of_lists = [name for name in metrics or () if is_rank_metric(name)]
-    if not of_lists and not any(model.ranks_only for model in models):
-        return "mse"
-    return of_lists[0] if of_lists else DEFAULT_RANK_METRICS[0]
-
-
-def differences(fitted: Sequence[Recommender], split: Split, by: str, seed: int = 0) -> dict[str, Difference]:
-    """How models compare with the best of them, the first, by a paired test over users.
-
-    Args:
-        by: the metric, as `ranked_by` gives it.
-    """
-    if split.valid is None or len(fitted) < 2:
-        return {}
-    of_models = {}
-    for place, one in enumerate(fitted):
-        name = str(one.model.extra().get("class", one.model.name))
-        of_models[name if name not in of_models else f"{name} ({place + 1})"] = values_of_users(one, split.valid, by)
-    return against_best(of_models, next(iter(of_models)), seed)
-
-
-def _of_model(model: Model, by: str, metrics: Sequence[str] | None) -> Sequence[str]:
-    """What to measure of one model: every model has metrics of lists, and those that predict ratings errors too."""
-    of_lists = [name for name in metrics or () if is_rank_metric(name)]
-    if by != "mse" and not of_lists:
-        of_lists = list(DEFAULT_RANK_METRICS)
-    return of_lists if model.ranks_only else [*DEFAULT_METRICS, *of_lists]
 
 
 def was_interrupted(fitted: Recommender) -> bool:
@@ -247,27 +146,43 @@ def fit_model(model: Model, split: Split, options: FitOptions, metrics: Sequence
         NotEnoughMemoryError: the fit would take more memory than there is, or than it may.
     """
     check_fits([model], split, options.memory)
-    return _fit_and_measure(model, split, options, metrics)
+    return fit_and_measure(model, split, options, metrics)[0]
 
 
-def _fit_and_measure(model: Model, split: Split, options: FitOptions, metrics: Sequence[str] | None) -> Recommender:
+def fit_and_measure(
+    model: Model, split: Split, options: FitOptions, metrics: Sequence[str] | None
+) -> tuple[Recommender, Measured | None]:
+    """As `fit_model`, with what was measured of each user, or None without validation ratings; memory is not looked at.
+
+    Raises:
+        NothingLearnt, InputError: as for `fit_model`.
+    """
+    check_choosing(split, options)
     try:
         log = _fit(model, split, options)
     except KeyboardInterrupt:  # also while torch is still loading, before there are epochs
         raise NothingLearnt from None
     about = {"data": describe_data(split), "split": describe_split(split)}
-    if model.ranks_only:
-        fitted = Recommender.of(model, split, log, about)
-    else:
-        fitted = Recommender.of(model, split, log, about, calibrate(model, split))
     if split.valid is None or not len(split.valid):
-        return fitted
-    report = measure(fitted, split.valid, metrics, seed=options.seed, threads=options.threads).to_json()
-    if model.ranks_only:
-        return replace(fitted, about={**about, "valid": report})
-    coverage = validation_coverage(model, fitted.conformal, split, options.seed)
-    measured = report | ({"coverage": coverage.to_json()} if coverage is not None else {})
-    return replace(fitted, about={**about, "valid": measured})
+        return Recommender.of(model, split, log, about), None
+    questions = Questions.of_split(model, split)
+    conformal = None if model.ranks_only else calibrate(model, split, questions)
+    fitted = Recommender.of(model, split, log, about, conformal)
+    found = measure_questions(fitted, questions, metrics, seed=options.seed, threads=options.threads)
+    report = found.to_json()
+    if not model.ranks_only:
+        coverage = validation_coverage(model, conformal, split, options.seed, questions=questions)
+        report |= {"coverage": coverage.to_json()} if coverage is not None else {}
+    return replace(fitted, about={**about, "valid": report}), found
+
+
+def check_choosing(split: Split, options: FitOptions) -> None:
+    """Raise SettingError where the best epoch is asked for and held-out users could only tell it by being folded in."""
+    if split.given is not None and (options.patience is not None or options.keep_best):
+        raise SettingError(
+            "Held-out users are folded in after the fit, and cannot say which epoch is the best.",
+            remedy="Leave --patience and --keep-best out, or choose another --split.",
+        )
 
 
 def _fit(model: Model, split: Split, options: FitOptions) -> FitLog:
@@ -317,6 +232,21 @@ def count_trained_on(recommender: Recommender, ratings: Interactions, *, validat
     return int(np.isin(user_rows[known].astype(np.int64) * n_items + item_rows[known], seen).sum())
 
 
+def leak_of(recommender: Recommender, ratings: Interactions) -> str:
+    """What lets a model know the future of some ratings, in words: training ratings that came after them; or ""."""
+    data = recommender.about.get("data")
+    times = data.get("times") if isinstance(data, Mapping) else None
+    if ratings.times is None or not isinstance(times, Sequence) or not len(ratings):
+        return ""
+    n_before = int((ratings.times < times[-1]).sum())
+    if not n_before:
+        return ""
+    return (
+        f"The model was trained on ratings given after {n_before:,} of these {len(ratings):,};"
+        " penchant fit --split time trains on none."
+    )
+
+
 def as_split(ratings: Any, *, valid: Any = None, memory: int | None = None, **how: Any) -> Split:
     """Whatever ratings are given as, split; a Split stays as it is. `memory` is the most that may be held."""
     if isinstance(ratings, Split):
@@ -342,17 +272,6 @@ def build_any(model: Any, settings: Mapping[str, Any]) -> Model:
     return build(model, **settings)
 
 
-def build_several(models: Sequence[str], settings: Mapping[str, Any]) -> Iterator[Model]:
-    """The models of a comparison, each with those of the settings that it has."""
-    if not models:
-        raise SettingError("There are no models to compare.", remedy=f"Give some, such as {','.join(COMPARED)}.")
-    names = {model: {field.name for field in model_class(kind_of(model)).settings_class.describe()} for model in models}
-    for setting in settings:
-        if not any(setting in known for known in names.values()):
-            raise SettingError(f"None of {', '.join(models)} has a setting '{setting}'.", remedy="Leave it out.")
-    return (build_any(m, {s: value for s, value in settings.items() if s in names[m]}) for m in models)
-
-
 def kind_of(model: str) -> str:
     """The name of a model's class: "own" for path/file.py:ClassName."""
     if model == Own.name:
@@ -371,12 +290,13 @@ def describe_data(split: Split) -> dict[str, Any]:
     low, high = train.scale
     return {
         "source": train.source,
-        "n_ratings": len(train) + (len(valid) if valid is not None else 0),
+        "n_ratings": len(train) + sum(len(part) for part in (valid, split.given) if part is not None),
         "n_users": train.n_users,
         "n_items": train.n_items,
         "scale": [low, high],
         "is_implicit": train.is_implicit,
         "mean": float(train.ratings.mean(dtype="float64")),
+        "times": None if train.times is None else [int(train.times.min()), int(train.times.max())],
         "notes": list(train.notes),
     }
 
@@ -387,6 +307,7 @@ def describe_split(split: Split) -> dict[str, Any]:
         "how": split.how,
         "n_train": len(split.train),
         "n_valid": len(split.valid) if split.valid is not None else 0,
+        "n_given": len(split.given) if split.given is not None else 0,
         "n_unknown": split.n_unknown,
         "may_leak": split.may_leak,
     }

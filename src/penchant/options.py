@@ -26,6 +26,7 @@ Flags = dict[str, Any]
 INTERRUPTED = 130  # the exit code: 128 and the number of the signal, as shells say it
 
 FRACTION = 0.2
+GIVEN_FRACTION = 0.8
 LARGEST_SEED = 2**63 - 1  # as in seeds, which would load numpy
 
 
@@ -179,7 +180,7 @@ def _group(name: str, panel: str, *flags: tuple[Any, ...]) -> Group:
 COLUMN: tuple[Any, ...] = (str | None, None, "COLUMN")
 _FOUND = (None, "found by its usual names")
 _DUPLICATES = choice("--duplicates", "last", "first", "mean", "sum", "error")
-_SPLITS = choice("--split", "random", "time", "last-n")
+_SPLITS = choice("--split", "random", "time", "users", "last-n")
 _DEVICES = choice("--device", "auto", "cpu", "cuda")
 
 READING = _group(
@@ -211,13 +212,24 @@ SPLITTING = _group(
     "splitting",
     "Splitting",
     ("valid", str | None, None, "FILE", "Table of ratings to validate on; instead of the flags below."),
-    ("split", str, "random", "HOW", "What to hold out: random, time (the latest) or last-n (of each user).", _SPLITS),
+    (
+        *("split", str, "random", "HOW"),
+        *("What to hold out: random, time (the latest), users (altogether) or last-n (of each user).", _SPLITS),
+    ),
     (
         *("valid_fraction", float | None, None, "FRACTION"),
         *(
-            "How much random and time hold out; 0 trains on everything.",
+            "How much random, time and users hold out; 0 trains on everything.",
             fraction("--valid-fraction", FRACTION, zero=True),
             str(FRACTION),
+        ),
+    ),
+    (
+        *("given_fraction", float | None, None, "FRACTION"),
+        *(
+            "How much of what each held-out user took is given to fold them in, the earliest where there are times.",
+            fraction("--given-fraction", GIVEN_FRACTION, zero=False),
+            str(GIVEN_FRACTION),
         ),
     ),
     ("last_n", int | None, None, "N", "How many of each user last-n holds out.", whole("--last-n", 1), "1"),
@@ -251,10 +263,19 @@ def how_to_split(given: Mapping[str, Any], fitting: Mapping[str, Any], *, compar
         SettingError: flags contradict each other, or validation ratings are needed and none held out.
     """
     split, held_out, last_n = given["split"], given["valid_fraction"], given["last_n"]
-    if given["valid"] is not None and (split != "random" or held_out is not None or last_n is not None):
+    if given["valid"] is not None and _holds_out(given):
         raise SettingError(
             "--valid says what to validate on, and another flag says how to hold ratings out.",
-            remedy="Give --valid, or --split, --valid-fraction and --last-n.",
+            remedy="Give --valid, or --split, --valid-fraction, --given-fraction and --last-n.",
+        )
+    if given["given_fraction"] is not None and split != "users":
+        raise SettingError(
+            f"--given-fraction has no meaning with --split {split}.", remedy="Give --split users with it."
+        )
+    if split == "users" and (fitting["patience"] is not None or fitting["keep_best"]):
+        raise SettingError(
+            "Held-out users are folded in after the fit, and cannot say which epoch is the best.",
+            remedy="Leave --patience and --keep-best out, or choose another --split.",
         )
     if last_n is not None and split != "last-n":
         raise SettingError(f"--last-n has no meaning with --split {split}.", remedy="Give --split last-n with it.")
@@ -263,8 +284,33 @@ def how_to_split(given: Mapping[str, Any], fitting: Mapping[str, Any], *, compar
     if held_out == 0 and (comparing or fitting["patience"] is not None or fitting["keep_best"]):
         what = "A comparison" if comparing else "Choosing the best epoch (--patience, --keep-best)"
         raise SettingError(f"{what} needs validation ratings.", remedy="Leave --valid-fraction 0 out.")
-    fraction_held_out = FRACTION if held_out is None else held_out
-    return {"split": split, "valid_fraction": fraction_held_out, "last_n": 1 if last_n is None else last_n}
+    return {
+        "split": split,
+        "valid_fraction": FRACTION if held_out is None else held_out,
+        "given_fraction": GIVEN_FRACTION if given["given_fraction"] is None else given["given_fraction"],
+        "last_n": 1 if last_n is None else last_n,
+    }
+
+
+def _holds_out(given: Mapping[str, Any]) -> bool:
+    """Whether a flag of SPLITTING other than --valid says how to hold ratings out."""
+    return given["split"] != "random" or any(
+        given[name] is not None for name in ("valid_fraction", "given_fraction", "last_n")
+    )
+
+
+def check_folds(folds: int, given: Mapping[str, Any], out: Path | None) -> None:
+    """Raise SettingError where other flags contradict --folds, before anything is read."""
+    if given["valid"] is not None or _holds_out(given):
+        raise SettingError(
+            f"--folds {folds} holds every rating out once, and another flag says what to hold out.",
+            remedy="Give --folds, or --valid, --split, --valid-fraction, --given-fraction and --last-n.",
+        )
+    if out is not None:
+        raise SettingError(
+            f"Of {folds} folds there are {folds} fits of each model, on a part of the ratings each: none to save.",
+            remedy="Leave -o out; then penchant fit RATINGS --model NAME -o FOLDER with the model that you chose.",
+        )
 
 
 # --- settings of models -----------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Pictures: the losses of one or more fits, a map of items, what intervals cover. The only home of matplotlib.
+"""Pictures: the losses of one or more fits, a map of items, what intervals cover; and what all pictures share.
 
 Figures are built without pyplot and under matplotlib's own defaults, so neither a screen nor anybody's
 settings play a part: the same input gives the same bytes.
@@ -194,15 +194,21 @@ def _draw_curves(axes: Any, curves: list[_Curve]) -> None:
 
 
 def _label_ends(axes: Any, curves: list[_Curve]) -> None:
-    """Write each name right of the panel at the height of its line's end, or as near as the others leave room."""
     right = axes.get_xlim()[1]
     ends = [(right, curve.end[1]) if curve.reference else curve.end for curve in curves]
+    write_at_ends(axes, [curve.label for curve in curves], [curve.colour for curve in curves], ends)
+
+
+def write_at_ends(
+    axes: Any, labels: Sequence[str], colours: Sequence[str], ends: Sequence[tuple[float, float]]
+) -> None:
+    """Write each label right of a panel at the height of its line's end, or as near as the others leave room."""
     wanted = axes.transAxes.inverted().transform(axes.transData.transform(np.reshape(ends, (-1, 2))))[:, 1]
     width, height = axes.bbox.size * 72 / axes.figure.dpi
-    for curve, end, place in zip(curves, ends, _spread(wanted, LINE_HEIGHT / height), strict=True):
-        leader = {"arrowstyle": "-", "color": curve.colour, "linewidth": 0.6, "alpha": 0.6, "relpos": (0, 0.5)}
-        look = {"va": "center", "fontsize": 9, "color": curve.colour, "parse_math": False}
-        axes.annotate(curve.label, end, (1 + 16 / width, place), "data", "axes fraction", leader, False, **look)
+    for label, colour, end, place in zip(labels, colours, ends, _spread(wanted, LINE_HEIGHT / height), strict=True):
+        leader = {"arrowstyle": "-", "color": colour, "linewidth": 0.6, "alpha": 0.6, "relpos": (0, 0.5)}
+        look = {"va": "center", "fontsize": 9, "color": colour, "parse_math": False}
+        axes.annotate(label, end, (1 + 16 / width, place), "data", "axes fraction", leader, False, **look)
 
 
 def _spread(heights: Floats, gap: float) -> Floats:
@@ -257,7 +263,7 @@ def _draw_items(axes: Any, positions: Floats, names: list[str], counts: NDArray[
     axes.scatter(positions[:, 0], positions[:, 1], s=areas, color=PALETTE[0], alpha=0.75, linewidths=0)
     axes.margins(0.15, 0.06)
     axes.autoscale_view()  # now, as the names are placed by where the dots are on the paper
-    left_out = len(names) - _write_names(axes, positions, [_shorten(name, LONGEST_NAME) for name in names], areas)
+    left_out = len(names) - write_names(axes, positions, [_shorten(name, LONGEST_NAME) for name in names], areas)
     which = "all" if len(names) == total else f"the {len(names)} most rated of"
     note = f"{which} {total} items; the larger the dot, the more ratings ({counts.min()} to {counts.max()})"
     note += f"; {left_out} of the names found no room" if left_out else ""
@@ -299,11 +305,14 @@ def principal_components(factors: NDArray[np.float32]) -> tuple[Floats, Floats]:
     return positions, shares
 
 
-def _write_names(axes: Any, positions: Floats, names: list[str], areas: Floats) -> int:
+def write_names(
+    axes: Any, positions: Floats, names: list[str], areas: Floats, colours: Sequence[str] | None = None
+) -> int:
     """Write the names where there is room, with thin lines to their dots, and return how many there was room for."""
     paper = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}  # so that no line strikes a name through
     look = {"fontsize": 9, "ha": "center", "va": "center", "parse_math": False, "bbox": paper}
-    texts = [axes.text(0, 0, name, **look) for name in names]
+    colours = colours or ["black"] * len(names)
+    texts = [axes.text(0, 0, name, color=colour, **look) for name, colour in zip(names, colours, strict=True)]
     point = 72 / axes.figure.dpi  # of a pixel
     renderer = axes.figure.canvas.get_renderer()
     sizes = np.array([text.get_window_extent(renderer).size for text in texts]) * point

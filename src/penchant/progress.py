@@ -87,6 +87,48 @@ class EpochLines:
         """Nothing is open."""
 
 
+class NoEpochs(EpochLines):
+    """A Listener of many fits that prints nothing."""
+
+    def ended_epoch(self, model: str, epoch: Epoch) -> None:
+        """Say nothing."""
+
+
+class FitsBar:
+    """A Listener of many fits one after the other: a bar of all of them where there is a screen, and no epochs."""
+
+    def __init__(self, fits: int, what: str) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+        is_off = not _moves(terminal.output)
+        self.bar = Progress(*columns, console=terminal.output, transient=True, disable=is_off)
+        self.task = self.bar.add_task(what, total=fits)
+        self.what, self.done, self.epochs = what, 0, 1
+
+    def started(self, model: str, epochs: int) -> None:
+        """Name what is fitted."""
+        self.epochs = epochs
+        self.bar.start()
+        self.bar.update(self.task, completed=self.done, description=f"{self.what}  {model}")
+
+    def progressed(self, epoch: int, fraction: float) -> None:
+        """Move the bar."""
+        self.bar.update(self.task, completed=self.done + (epoch + fraction) / self.epochs)
+
+    def ended_epoch(self, model: str, epoch: Epoch) -> None:
+        """Say nothing."""
+
+    def ended_fit(self) -> None:
+        """One more is done."""
+        self.done += 1
+        self.bar.update(self.task, completed=self.done)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self.bar.stop()
+
+
 class DownloadBar:
     """How far a download is; one of pooch's progress objects."""
 

@@ -23,7 +23,9 @@ from rich.text import Text
 from penchant.signals import held_back
 
 if TYPE_CHECKING:
+    from penchant.folds import OverFolds
     from penchant.models.fitting import FitLog
+    from penchant.serving.answers import Reasons
     from penchant.serving.recommender import Recommender
 
 NOT_ON_A_SCREEN = 100_000  # columns of a file or pipe: lines are as long as they are
@@ -192,18 +194,53 @@ def display_name(recommender: Recommender) -> str:
     return str(recommender.model.extra().get("class", recommender.model.name))
 
 
-def say_comparison(fitted: Sequence[Recommender], by: str) -> None:
-    """The final table of a comparison, best first by a metric."""
+def say_comparison(fitted: Sequence[Recommender], by: str, baselines: Sequence[bool] = ()) -> None:
+    """The final table of a comparison, best first by a metric.
+
+    Args:
+        baselines: of each model, whether it was added to compare with.
+    """
     headline(f"Comparison on the validation {'ratings' if by == 'mse' else 'interactions'}")
     names = list(dict.fromkeys(name for one in fitted for name in one.about["valid"]["metrics"]))
     rows = []
-    for one in fitted:
+    for one, is_baseline in zip(fitted, baselines or [False] * len(fitted), strict=True):
         valid = one.about["valid"]
         values = [f"{valid['metrics'][name]:.4f}" if name in valid["metrics"] else "" for name in names]
         interval = _interval(valid["intervals"][by])
-        rows.append((display_name(one), *values, interval, seconds(one.log.fit_seconds) if one.log else "—"))
+        rows.append(
+            (
+                _marked(display_name(one), is_baseline),
+                *values,
+                interval,
+                seconds(one.log.fit_seconds) if one.log else "—",
+            )
+        )
     columns = ("model", *names, f"95 % interval of {by}", "fitted in")
     say_table(columns, rows, right=columns[1:])
+
+
+def _marked(name: str, is_baseline: bool) -> str:
+    return f"{name} (baseline)" if is_baseline else name
+
+
+def say_folds(found: Sequence[OverFolds], by: str) -> None:
+    """The final table of a comparison over folds, best first by a metric."""
+    n = len(found[0].folds)
+    headline(f"Means over {counted(n, 'fold')}")
+    names = list(dict.fromkeys(name for one in found for name in one.metrics))
+    rows = [
+        (
+            _marked(one.name, one.is_baseline),
+            *(f"{one.metrics[name]:.4f}" if name in one.metrics else "" for name in names),
+            f"{one.spreads[by]:.4f}" if n > 1 else "—",
+            _interval(one.intervals[by]) if by in one.intervals else "",
+            seconds(one.fit_seconds),
+        )
+        for one in found
+    ]
+    columns = ("model", *names, f"spread of {by}", f"95 % interval of {by}", "fitted in")
+    say_table(columns, rows, right=columns[1:])
+    say("  Spread: standard deviation over folds. Intervals: over users, each with all their folds.")
 
 
 def say_differences(best: str, by: str, differences: Mapping[str, Any]) -> None:
@@ -238,6 +275,8 @@ def say_metrics(report: Mapping[str, Any]) -> None:
         say(f"  {counted(report['n'], 'rating')}{note}")
     if "n_users" in report:
         _say_users(report)
+    if report.get("n_users_folded_in"):
+        say(f"  {counted(report['n_users_folded_in'], 'user')} folded in from what is given of them")
 
 
 def _say_users(report: Mapping[str, Any]) -> None:
@@ -250,21 +289,30 @@ def _say_users(report: Mapping[str, Any]) -> None:
 
 
 def say_groups(found: Mapping[str, Any]) -> None:
-    """Metrics of lists by group of users."""
+    """Metrics of lists by group of users, or of items."""
     for grouping, of_groups in found.items():
         headline(f"By {grouping}")
         names = list(next(iter(of_groups.values()))["metrics"])
+        of_items = "n_relevant" in next(iter(of_groups.values()))
         rows = [
             (
                 label,
+                *(_band(one) if of_items else ()),
                 f"{one['n_users']:,}",
                 *(f"{one['metrics'][n]:.4f}" for n in names),
                 _interval(one["intervals"][names[0]]),
             )
             for label, one in of_groups.items()
         ]
-        columns = (grouping, "users", *names, f"95 % interval of {names[0]}")
+        words = ("items", "ratings each", "relevant") if of_items else ()
+        columns = (grouping, *words, "users", *names, f"95 % interval of {names[0]}")
         say_table(columns, rows, right=columns[1:])
+
+
+def _band(one: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Items of a band of popularity, how often each is in training, and relevant items."""
+    each = f"{one['least']:,} – {one['most']:,}" if one["n_items"] else "—"
+    return f"{one['n_items']:,}", each, f"{one['n_relevant']:,}"
 
 
 def say_coverage(found: Mapping[str, Any]) -> None:
@@ -305,6 +353,7 @@ def _named(one: Named) -> tuple[str, str]:
     return one.name, "" if str(one.item) == one.name else str(one.item)
 
 
+SEEN = 0.00005  # the least that four digits show
 PARTS = {
     "mean": "the average rating",
     "user": "how this user rates",
@@ -319,15 +368,26 @@ def say_parts(parts: Mapping[str, float], score: float) -> None:
     say_table(("because of", "adds"), [*rows, ("score", f"{score:.3f}")], right=("adds",))
 
 
-def say_reasons(reasons: Sequence[Any], k: int) -> None:
-    """The items of a history that add the most to a score, and all others in one line; of none, nothing."""
-    if not reasons:
-        return
-    rows = [(*_named(one), f"{one.value:+.4f}") for one in reasons[:k]]
-    if rest := reasons[k:]:
-        rows.append((f"{counted(len(rest), 'other item')}", "", f"{sum(one.value for one in rest):+.4f}"))
+def say_reasons(reasons: Reasons, k: int, rated: bool) -> None:
+    """The k items of a history that change a score the most, all others in one line, and what is beside them.
+
+    Args:
+        rated: whether the user's ratings say anything; where nobody rated there are none to show.
+    """
+    shown = sorted(sorted(reasons.items, key=lambda one: -abs(one.value))[:k], key=lambda one: -one.value)
+    n_others, blank = len(reasons.items) - len(shown), ("", "") if rated else ("",)
+    rows = [("an average user", *blank, f"{reasons.average:+.4f}")] if reasons.average else []
+    for one in shown:
+        rows.append((*_named(one), *([f"{one.rating:g}"] if rated else []), f"{one.value:+.4f}"))
+    if n_others:
+        left = sum(one.value for one in reasons.items) - sum(one.value for one in shown)
+        rows.append((counted(n_others, "other item"), *blank, f"{left:+.4f}"))
+    if abs(reasons.rest) >= SEEN:
+        rows.append(("training, beyond these ratings", *blank, f"{reasons.rest:+.4f}"))
+    rows.append(("score", *blank, f"{reasons.score:.4f}"))
     headline("What the history adds")
-    say_table(("item", "id", "adds"), rows, right=("adds",))
+    columns = ("item", "id", *(["rated"] if rated else []), "adds")
+    say_table(columns, rows, right=columns[2:])
 
 
 def say_description(found: Mapping[str, Any]) -> None:

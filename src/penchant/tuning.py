@@ -86,6 +86,7 @@ def tune(
     valid: Any = None,
     split: str = "random",
     valid_fraction: float = 0.2,
+    given_fraction: float = 0.8,
     last_n: int = 1,
     seed: int = 0,
     device: str = "auto",
@@ -125,7 +126,8 @@ def tune(
     plan = Plan(trials, metric, None if storage is None else Path(storage), pruning, told)
     check_plan(plan, model, settings)
     most = None if memory is None else parse_memory(memory)
-    how = {"split": split, "valid_fraction": valid_fraction, "last_n": last_n, "seed": seed}
+    fractions = {"valid_fraction": valid_fraction, "given_fraction": given_fraction}
+    how = {"split": split, **fractions, "last_n": last_n, "seed": seed}
     parts = job.as_split(ratings, valid=valid, memory=most, **how)
     options = FitOptions(seed, device, patience, keep_best, listener or Silent(), threads, most)
     found = search(model, settings, inner_split(parts, how), plan, options)

@@ -14,7 +14,16 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from penchant.data.interactions import Interactions
-from penchant.data.split import Split, split_file, split_last, split_none, split_random, split_time
+from penchant.data.split import (
+    Split,
+    split_file,
+    split_folds,
+    split_last,
+    split_none,
+    split_random,
+    split_time,
+    split_users,
+)
 from penchant.data.vocabulary import Vocabulary
 from penchant.errors import InputError, SettingError
 
@@ -238,3 +247,83 @@ def test_a_split_by_time_needs_times() -> None:
     with pytest.raises(InputError, match="A split by time needs times, and made up has none") as caught:
         split_time(replace(DATA, times=None))
     assert "--time COLUMN" in caught.value.remedy
+
+
+# --- users held out, and folds ----------------------------------------------------------------------
+
+
+@given(tables(), st.floats(0.1, 0.9), st.floats(0.1, 0.9), st.integers(0, 2**32))
+def test_users_are_held_out_altogether(data: Interactions, fraction: float, given_fraction: float, seed: int) -> None:
+    try:
+        split = split_users(data, fraction, given_fraction, seed)
+    except SettingError as error:
+        assert "have 2 ratings or more" in error.problem  # noqa: PT017
+        return
+    train, valid = parted(split)
+    assert split.given is not None
+    shown = told(split.given)
+    assert Counter(train) + Counter(valid) + Counter(shown) == Counter(told(data))
+    held_out = {rating[0] for rating in valid}
+    assert len(held_out) == round(fraction * len({rating[0] for rating in told(data)}))
+    assert held_out == {rating[0] for rating in shown}
+    assert not held_out & set(split.train.users.ids)
+    for user in held_out:
+        before, after = ([rating for rating in part if rating[0] == user] for part in (shown, valid))
+        assert len(before) == min(max(round(given_fraction * len(before + after)), 1), len(before + after) - 1)
+        if data.times is not None:  # lines are numbered by the rating: ties are broken by line
+            assert max((time, line) for _, _, line, time in before) < min((time, line) for _, _, line, time in after)
+    unknown = [rating for rating in valid if rating[1] not in split.train.items.ids.to_list()]
+    assert split.n_unknown == len(unknown)  # their users are folded in
+    assert split.to_learn_from.valid is None
+    assert split.to_learn_from.given is None
+    assert bool(split.may_leak) == (data.times is not None)
+    again = split_users(data, fraction, given_fraction, seed)
+    assert again.given is not None
+    assert (parted(again), told(again.given)) == (parted(split), shown)
+
+
+def test_which_users_and_which_of_their_ratings_are_given_is_by_seed() -> None:
+    data = make([(number % 20, number % 13, float(number), None) for number in range(400)])
+    found = [split_users(data, 0.3, 0.5, seed) for seed in range(4)]
+    assert len({tuple(parted(split)[1]) for split in found}) == 4
+    assert found[2].how == "30% of users, seed 2; a random 50% of each given"
+    assert "are given to fold them in" in str(found[2])
+
+
+@pytest.mark.parametrize("fraction", [0.0, 1.0, -1.0, float("nan")])
+def test_fractions_of_users_that_cannot_be(fraction: float) -> None:
+    data = make([(number % 5, number % 3, float(number), None) for number in range(15)])
+    with pytest.raises(SettingError, match="to hold out is"):
+        split_users(data, fraction)
+    with pytest.raises(SettingError, match="to give of each held-out user is"):
+        split_users(data, 0.5, fraction)
+
+
+def test_users_with_one_rating_are_never_held_out() -> None:
+    data = make([(number, number % 2, float(number), None) for number in range(9)] + [(8, 5, 9.0, None)])
+    assert {rating[0] for rating in parted(split_users(data, 0.1))[1]} == {8}
+    with pytest.raises(SettingError, match="1 users have 2 ratings or more"):
+        split_users(data, 0.5)
+
+
+@given(tables(), st.integers(2, 6), st.integers(0, 2**32))
+def test_every_rating_is_in_exactly_one_fold(data: Interactions, folds: int, seed: int) -> None:
+    assume(folds <= len(data))
+    splits = split_folds(data, folds, seed)
+    assert len(splits) == folds
+    held_out: Counter[Rating] = Counter()
+    for split in splits:
+        check_partition(split, data)
+        held_out += Counter(parted(split)[1])
+    assert held_out == Counter(told(data))
+    sizes = [len(split.valid) for split in splits if split.valid is not None]
+    assert max(sizes) - min(sizes) <= 1
+    assert [parted(split) for split in split_folds(data, folds, seed)] == [parted(split) for split in splits]
+    assert parted(splits[-1]) == parted(splits[1:][-1])
+
+
+@pytest.mark.parametrize("folds", [0, 1, -2, 2.5, True, 16])
+def test_folds_that_cannot_be(folds: Any) -> None:
+    data = make([(number % 5, number % 3, float(number), None) for number in range(15)])
+    with pytest.raises(SettingError, match=f"folds is {folds}, of 15 ratings"):
+        split_folds(data, folds)

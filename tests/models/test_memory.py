@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penchant import job
+from penchant.comparing import compare
 from penchant.data.split import Split
 from penchant.errors import NotEnoughMemoryError, SettingError
 from penchant.models import MODELS, Model, build, build_own
@@ -88,7 +89,7 @@ def test_a_small_limit_refuses_every_model_and_leaves_it_unfitted(name: str, spl
 @pytest.mark.parametrize("memory", ["64GB", 64 * 10**9])
 def test_a_limit_in_python(memory: Any, split: Split, tmp_path: Path) -> None:
     assert job.fit(split, "bias", memory=memory).log is not None
-    assert len(job.compare(split, ["bias"], memory=memory)) == 1
+    assert len(compare(split, ["bias"], memory=memory)) == 1
     with pytest.raises(NotEnoughMemoryError, match="Fitting bias"):
         job.fit(split, "bias", memory="1MB")
     (tmp_path / "ratings.csv").write_text("user,item,rating\n1,1,5\n", encoding="utf-8")

@@ -9,6 +9,8 @@ from typing import Any
 from penchant import progress, terminal
 from penchant.errors import UnknownIdError
 
+MANIFEST = "manifest.json"  # as in artifact, which would load polars
+
 
 def read_table(
     source: str, json: bool, how: Mapping[str, Any], told: Sequence[str] = (), memory: int | None = None
@@ -52,6 +54,15 @@ def load(folder: Path, module: str | None) -> Any:
     from penchant.serving.recommender import Recommender
 
     return Recommender.load(folder)
+
+
+def load_several(folder: Path, module: str | None) -> dict[str, Any]:
+    """The recommender of a folder, or those of the folders in it, by name."""
+    inside = sorted(one for one in folder.iterdir() if (one / MANIFEST).is_file()) if folder.is_dir() else []
+    if (folder / MANIFEST).exists() or not inside:
+        one = load(folder, module)
+        return {terminal.display_name(one): one}
+    return {one.name: load(one, module) for one in inside}
 
 
 def known_user(recommender: Any, typed: str) -> Any:

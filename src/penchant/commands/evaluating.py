@@ -36,7 +36,18 @@ def evaluate(
     ] = None,
     by: Annotated[
         str | None,
-        typer.Option(metavar="activity|COLUMN", help="Show groups: by ratings in training, or by a column of --users."),
+        typer.Option(
+            metavar="activity|popularity|COLUMN",
+            help="Show groups: of users by ratings in training or by a column of --users, of items by popularity.",
+        ),
+    ] = None,
+    given: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="What users took before that the model does not know; they are folded in from it.",
+            show_default="they are average users",
+        ),
     ] = None,
     per_user: Annotated[
         Path | None, typer.Option(metavar="FILE.parquet", help="Write each user's values of the metrics of lists.")
@@ -56,17 +67,14 @@ def evaluate(
     Examples:
       penchant evaluate model u1.test
       penchant evaluate model newer.csv --metrics rmse,ndcg@10,recall@20 --relevant-from 4 --json
+      penchant evaluate model held-out.csv --given before.csv --metrics recall@20 --by popularity
       penchant evaluate model --candidates ml-1m.test.negative --metrics hit@10,ndcg@10
     """
     from penchant import job
     from penchant.data.write import check_writable as check_output
-    from penchant.serving.grouping import group_labels, groups
-    from penchant.serving.measuring import measure, users_table
+    from penchant.serving.measuring import measure_questions, users_table
 
-    if (ratings is None) == (candidates is None):
-        raise SettingError(
-            "Give either what was held out or --candidates.", remedy="penchant evaluate MODEL_DIR RATINGS"
-        )
+    _check_flags(ratings, candidates, given, by)
     asked = metrics_of(metrics)
     if per_user is not None:
         check_output(per_user)
@@ -75,12 +83,16 @@ def evaluate(
         _say_candidates(recommender, candidates, asked or ["hit@10", "ndcg@10"], per_user, seed, json)
         return
     found = read_table(str(ratings), json, reading)
-    measured = measure(recommender, found, asked, relevant_from=relevant_from, seed=seed, threads=threads)
-    labels = group_labels(recommender, found, measured.lists, by) if by is not None else {}
+    before = None if given is None else read_table(given, json, reading, found.notes)
+    questions = recommender.questions(found, before)
+    measured = measure_questions(recommender, questions, asked, relevant_from=relevant_from, seed=seed, threads=threads)
+    labels, shown = _grouped(recommender, measured, by, seed)
     report = measured.to_json() | {"n_trained_on": job.count_trained_on(recommender, found)}
-    coverage = _measure_coverage(recommender, found) if measured.ratings else {}
+    report["may_leak"] = job.leak_of(recommender, found)
+    coverage = _measure_coverage(recommender, questions) if measured.ratings else {}
     report |= {"coverage": coverage} if coverage else {}
-    report |= {"groups": groups(measured.lists, labels, seed)} if labels else {}
+    report |= {"groups": shown} if shown else {}
+    _warn_of_strangers(questions, given)
     _warn(report, len(found))
     if json:
         terminal.say_json({"event": "result", **report})
@@ -92,14 +104,49 @@ def evaluate(
         _write_users(users_table(measured.lists, found.users, labels), per_user, json)
 
 
-def _warn(report: dict[str, Any], n: int) -> None:
-    if "n" in report and report["n_unknown"] == report["n"]:
-        terminal.warn("The model knows none of these pairs; are the ids the same? (--item title for titles.)")
-    elif report.get("n_unknown_items") and report["n_unknown_items"] == report["n_relevant"]:
+def _check_flags(ratings: str | None, candidates: Path | None, given: str | None, by: str | None) -> None:
+    if (ratings is None) == (candidates is None):
+        raise SettingError(
+            "Give either what was held out or --candidates.", remedy="penchant evaluate MODEL_DIR RATINGS"
+        )
+    if candidates is not None and (given is not None or by is not None):
+        flag = "--given" if given is not None else "--by"
+        raise SettingError(f"{flag} has no meaning with --candidates.", remedy="Leave it out.")
+
+
+def _grouped(recommender: Any, measured: Any, by: str | None, seed: int) -> tuple[dict[str, list[str]], dict[str, Any]]:
+    """The group of each user by the name of the grouping, and what is known of groups; of no grouping, nothing."""
+    from penchant.serving.grouping import POPULARITY, group_labels, groups, popularity_groups
+
+    if by is None:
+        return {}, {}
+    if by == POPULARITY:
+        return {}, popularity_groups(measured.lists, recommender.item_counts, seed)
+    labels = group_labels(recommender, measured.questions.ratings, measured.lists, by)
+    return labels, groups(measured.lists, labels, seed)
+
+
+def _warn_of_strangers(questions: Any, given: str | None) -> None:
+    if (questions.item_rows < 0).all():
         terminal.warn("The model knows none of these items; are the ids the same? (--item title for titles.)")
+    elif questions.newcomers is not None and not questions.n_folded_in:
+        terminal.warn(
+            f"Nobody is folded in from {given}: no user of it is one to be measured whom the model does not know,"
+            " with an item that it knows."
+        )
+    elif (questions.user_rows < 0).all() and not questions.n_folded_in:
+        terminal.warn(
+            "The model knows none of these users and takes them for average; are the ids the same?"
+            " --given FILE folds them in from what they took before."
+        )
+
+
+def _warn(report: dict[str, Any], n: int) -> None:
     if report["n_trained_on"]:
         of = f"{report['n_trained_on']:,} of {terminal.counted(n, 'rating')}"
         terminal.warn(f"The model was trained on {of}: on new ones it does worse.")
+    elif report["may_leak"]:
+        terminal.warn(report["may_leak"])
 
 
 def _say_candidates(
@@ -129,14 +176,14 @@ def _write_users(table: Any, path: Path, json: bool) -> None:
         terminal.say(f"The values of {terminal.counted(table.height, 'user')} are in {path}")
 
 
-def _measure_coverage(recommender: Any, ratings: Any) -> dict[str, Any]:
+def _measure_coverage(recommender: Any, questions: Any) -> dict[str, Any]:
     """What the model's intervals cover, for JSON; nothing where it has none."""
     from penchant import job
     from penchant.intervals import has_intervals
 
     if not has_intervals(recommender.model, recommender.conformal):
         return {}
-    found = recommender.coverage(ratings).to_json()
+    found = recommender.coverage(questions).to_json()
     if recommender.conformal is not None:
-        found["n_calibrated_on"] = job.count_trained_on(recommender, ratings, validated=True)
+        found["n_calibrated_on"] = job.count_trained_on(recommender, questions.ratings, validated=True)
     return found

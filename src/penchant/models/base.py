@@ -23,6 +23,7 @@ from penchant.threads import one_blas_thread
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int32]
+Floats64 = NDArray[np.float64]
 Shapes = dict[str, tuple[int, ...]]
 
 FALLBACK_USER_DAMPING = 5.0
@@ -102,6 +103,24 @@ class Model(ABC):
     def explain(self, user_vector: Floats, item_row: int) -> Explanation:
         """The causes of one score, summing to it."""
 
+    def contributions(self, item_rows: Rows, ratings: Floats, item_row: int) -> Floats64:
+        """What each rating of a history adds to the score of one item, float64 (n,).
+
+        Together with the score of an average user (`fold_in` of nothing) they sum to the score of the vector that
+        `fold_in` gives for the history; of a model that ranks only, alone.
+
+        Args:
+            item_rows, ratings: the history, int32 and float32 (n,), as for `fold_in`.
+            item_row: whose score it is.
+
+        Raises:
+            UnsupportedError: the model cannot tell.
+        """
+        del item_rows, ratings, item_row
+        raise UnsupportedError(
+            f"A {self.name} model cannot tell what each rating adds to a score.", remedy="Ask for its causes: explain."
+        )
+
     def _forget(self) -> None:  # noqa: B027, most models keep nothing
         """Drop what was computed from `parameters` and kept; they have changed."""
 
@@ -147,6 +166,8 @@ class Model(ABC):
     def fit(self, split: Split, options: FitOptions | None = None) -> FitLog:
         """Learn from the training part; the validation part only measures (and stops, on request).
 
+        Users that were held out altogether are folded in after a fit and have no part in it.
+
         A refit starts from nothing and gives what a fresh model would.
 
         Raises:
@@ -154,7 +175,7 @@ class Model(ABC):
                 validation loss is asked for.
         """
         started = time.perf_counter()
-        options = options or FitOptions()
+        options, split = options or FitOptions(), split.to_learn_from
         self._check_feedback(split, options)
         self.check_device(options.device)
         fallback = damped_biases(split.train, FALLBACK_USER_DAMPING, FALLBACK_ITEM_DAMPING, FALLBACK_PASSES)

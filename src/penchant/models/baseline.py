@@ -9,7 +9,7 @@ from typing import Any, final
 import numpy as np
 
 from penchant.data.split import Split
-from penchant.models.base import Explanation, Floats, Model, Rows, Shapes, Validation
+from penchant.models.base import Explanation, Floats, Floats64, Model, Rows, Shapes, Validation
 from penchant.models.biases import damped_biases
 from penchant.models.fitting import FitLog, FitOptions, run_epochs
 from penchant.models.memory import FLOAT, Parts, Sizes
@@ -53,9 +53,18 @@ class Bias(Model):
         return self._mean() + user_vectors + self.item_biases()
 
     def fold_in(self, item_rows: Rows, ratings: Floats) -> Floats:
-        residuals = ratings - self._mean() - self.item_biases()[item_rows]
+        return np.array([self._pulls(item_rows, ratings).sum()], np.float32)
+
+    def contributions(self, item_rows: Rows, ratings: Floats, item_row: int) -> Floats64:
+        """The same for every item: a part of the user's bias."""
+        del item_row
+        return self._pulls(item_rows, ratings)
+
+    def _pulls(self, item_rows: Rows, ratings: Floats) -> Floats64:
+        """What each rating adds to the bias of its user, (n,)."""
+        residuals = (ratings - self._mean() - self.item_biases()[item_rows]).astype(np.float64)
         weight = len(ratings) + self.settings.user_damping
-        return np.array([residuals.sum() / weight if weight else 0.0], np.float32)
+        return residuals / weight if weight else residuals
 
     def _shapes(self, n_users: int, n_items: int) -> Shapes:
         return {"mean": (1,), "user_biases": (n_users,), "item_biases": (n_items,)}

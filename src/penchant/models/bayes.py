@@ -18,7 +18,7 @@ from penchant.data.context import Context
 from penchant.data.features import Columns
 from penchant.data.split import Split
 from penchant.errors import NotFittedError, SettingError, UnsupportedError
-from penchant.models.base import Explanation, Floats, Model, Rows, Shapes
+from penchant.models.base import Explanation, Floats, Floats64, Model, Rows, Shapes
 from penchant.models.designing import ITEMS, TIMES, USERS, Coding, Wanted
 from penchant.models.fitting import FitLog, FitOptions, run_epochs
 from penchant.models.memory import Parts, Sizes
@@ -223,43 +223,60 @@ class Bayes(Model):
         """The average over samples of the most probable own factors, given a sample's everything else."""
         if not len(item_rows):
             return self._average_user
+        biases, factors = self._pulls(item_rows, ratings)
+        bias = biases.sum(axis=1).mean() - float(self._parameter("level")[0])
+        averaged = np.einsum("srk,sk->r", self._into_average, factors.sum(axis=1)) / len(biases)
+        return np.concatenate(([self._spread[-1], bias], averaged)).astype(np.float32)
+
+    def contributions(self, item_rows: Rows, ratings: Floats, item_row: int) -> Floats64:
+        """Each has an even part of what an average user is beyond a user who has rated nothing, taken from it.
+
+        Where ratings are steps, what is added before the sum becomes a rating is turned into rating steps evenly.
+        """
+        if not len(item_rows):
+            return np.zeros(0)
+        biases, factors = self._pulls(item_rows, ratings)
+        bias, of_item = self._item(item_row)
+        direction = np.einsum("srk,r->sk", self._into_average, of_item)
+        adds = (biases + np.einsum("snk,sk->sn", factors, direction)).mean(axis=0)
+        first, last = adds[0] + bias, adds.sum() + bias
+        middle, half = (first + last) / 2, max(abs(last - first) / 2, 0.01)  # nearer ends have no float32 difference
+        ends = np.array([middle - half, middle + half, last])
+        low, high, score = self._rating(ends, np.full(3, self._spread[-1])).astype(np.float64)
+        parts: Floats64 = adds[1:] * (high - low) / (2 * half)
+        average = float(self.scores_of(self._average_user[None])[0, item_row])
+        return parts + (score - average - parts.sum()) / len(parts)
+
+    def _pulls(self, item_rows: Rows, ratings: Floats) -> tuple[Floats64, Floats64]:
+        """What a user is without ratings, and what each rating adds: in each sample, biases and factors.
+
+        Returns:
+            biases (samples, 1 + n), factors (samples, 1 + n, k).
+        """
         posterior, rows = self.posterior, int(self.coding.starts[ITEMS]) + item_rows
-        rated_bias, rated = posterior.rated(item_rows, self.coding)  # (samples,), (samples, k)
+        rated_bias, rated = posterior.rated(item_rows, self.coding)  # (samples, n), (samples, n, k)
         now_bias, now = _now_of(self.coding, posterior.biases, posterior.factors)
         items = posterior.factors[:, rows].astype(np.float64)  # (samples, n, k)
-        others = (rated + now)[:, None]
-        known = posterior.biases[:, rows] + (rated_bias + now_bias + posterior.levels)[:, None]
-        known += (items * others).sum(axis=2) + (rated * now).sum(axis=1)[:, None]
-        design = np.concatenate((np.ones((*items.shape[:2], 1)), items + others), axis=2)
+        others = rated.sum(axis=1) + now
+        bias, factors = (part[:, self.n_users].astype(np.float64) for part in (posterior.biases, posterior.factors))
+        first = bias + now_bias + posterior.levels + (factors * now).sum(axis=1)
+        expected = posterior.biases[:, rows] + np.einsum("snk,sk->sn", items, others + factors)
+        expected += (first + rated_bias.sum(axis=1) + (rated.sum(axis=1) * (now + factors)).sum(axis=1))[:, None]
+        design = np.concatenate((np.ones((*items.shape[:2], 1)), items + others[:, None]), axis=2)
         latent = ratings if self.settings.likelihood == "gaussian" else self.steps.centres_of(ratings)
-        own = self._own_factors(design, latent - known)
-        factors = rated + own[:, 1:]
-        biases = rated_bias + own[:, 0] + (rated * own[:, 1:]).sum(axis=1) + now_bias + (factors * now).sum(axis=1)
-        bias = (biases + posterior.levels).mean() - float(self._parameter("level")[0])
-        averaged = np.einsum("srk,sk->r", self._into_average, factors + now) / len(posterior)
-        return np.concatenate(([self._spread[-1], bias], averaged)).astype(np.float32)
+        own = posterior.own_pulls(USERS, design, latent - expected, float(self._parameter("user_noise")[-1]))
+        biases = rated_bias + own[..., 0] + np.einsum("snk,sk->sn", rated, now + factors)
+        biases += np.einsum("snk,sk->sn", own[..., 1:], others)
+        return (
+            np.concatenate((first[:, None], biases), axis=1),
+            np.concatenate(((now + factors)[:, None], rated + own[..., 1:]), axis=1),
+        )
 
     @cached_property
     def _average_user(self) -> Floats:
         """The mean of users' vectors. The mean of their own features is not it: all have rated something."""
         vectors = self.user_vectors(np.arange(self.n_users, dtype=np.int32))
         return vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
-
-    def _own_factors(self, design: NDArray[np.float64], left: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The most probable [weight, factors] of a user in each sample, (samples, 1 + k), by ridge regression.
-
-        Args:
-            design: (samples, n, 1 + k).
-            left: (samples, n), what is left of the ratings for them to say.
-        """
-        posterior, unknown = self.posterior, self.n_users
-        mean = np.concatenate((posterior.biases[:, unknown, None], posterior.factors[:, unknown]), axis=1)
-        precisions = np.roll(posterior.own_precisions[:, USERS].astype(np.float64), 1, axis=1)  # the weights' is last
-        noise = float(self._parameter("user_noise")[unknown])
-        system = np.einsum("sni,snj->sij", design, design) / noise
-        system[:, np.arange(system.shape[1]), np.arange(system.shape[1])] += precisions
-        target = np.einsum("sni,sn->si", design, left) / noise + precisions * mean.astype(np.float64)
-        return np.linalg.solve(system, target[..., None])[..., 0]
 
     @cached_property
     def _into_average(self) -> NDArray[np.float64]:

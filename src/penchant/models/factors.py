@@ -10,9 +10,9 @@ import numpy as np
 
 from penchant.data.interactions import Interactions
 from penchant.data.split import Split
-from penchant.models.base import PAIRS_A_TIME, Explanation, Floats, Model, Rows, Shapes, Validation
+from penchant.models.base import PAIRS_A_TIME, Explanation, Floats, Floats64, Model, Rows, Shapes, Validation
 from penchant.models.fitting import FitLog, FitOptions, run_epochs
-from penchant.models.folding import Array, Prior, most_probable
+from penchant.models.folding import Array, Predictor, Prior, contributions, most_probable
 from penchant.models.memory import FLOAT, Parts, Sizes
 from penchant.models.ranges import Squash
 from penchant.models.schedule import ScheduleName
@@ -103,6 +103,15 @@ class _Factorisation(Model):
         return self._squash(z)
 
     def fold_in(self, item_rows: Rows, ratings: Floats) -> Floats:
+        prior = Prior.unpack(self.parameters)
+        return most_probable(prior, self._predictor(item_rows), ratings).astype(np.float32)
+
+    def contributions(self, item_rows: Rows, ratings: Floats, item_row: int) -> Floats64:
+        of_item = self._predictor(np.array([item_row], np.int32))
+        return contributions(Prior.unpack(self.parameters), self._predictor(item_rows), ratings, of_item)
+
+    def _predictor(self, item_rows: Rows) -> Predictor:
+        """From a user vector to its scores of some items, and their derivatives by it."""
         q = self._parameter("item_factors")[item_rows].astype(np.float64)
         design = np.concatenate((np.ones((len(q), 1)), q), axis=1)
         offset = self._parameter("item_biases")[item_rows].astype(np.float64) + self._mean()
@@ -112,8 +121,7 @@ class _Factorisation(Model):
             predictions, slopes = self._squash.with_slope(z)
             return predictions, slopes[:, None] * design
 
-        prior = Prior.unpack(self.parameters)
-        return most_probable(prior, predict, ratings).astype(np.float32)
+        return predict
 
     def _shapes(self, n_users: int, n_items: int) -> Shapes:
         k = self.settings.factors

@@ -15,9 +15,9 @@ import numpy as np
 
 from penchant.data.split import Split
 from penchant.errors import ArtifactError
-from penchant.models.base import PAIRS_A_TIME, Explanation, Floats, Model, Rows, Shapes, Validation
+from penchant.models.base import PAIRS_A_TIME, Explanation, Floats, Floats64, Model, Rows, Shapes, Validation
 from penchant.models.fitting import FitLog, FitOptions, run_epochs
-from penchant.models.folding import Array, Prior, most_probable
+from penchant.models.folding import Array, Predictor, Prior, contributions, most_probable
 from penchant.models.memory import FLOAT, Parts, Sizes
 from penchant.models.mlp_training import EPOCH, MlpTrainer, embedding_size
 from penchant.models.ranges import Squash
@@ -106,6 +106,15 @@ class Mlp(Model):
         return np.stack([self._finish(one + self._item_hidden()) for one in hidden])
 
     def fold_in(self, item_rows: Rows, ratings: Floats) -> Floats:
+        prior = Prior.unpack(self.parameters)
+        return most_probable(prior, self._predictor(item_rows), ratings).astype(np.float32)
+
+    def contributions(self, item_rows: Rows, ratings: Floats, item_row: int) -> Floats64:
+        of_item = self._predictor(np.array([item_row], np.int32))
+        return contributions(Prior.unpack(self.parameters), self._predictor(item_rows), ratings, of_item)
+
+    def _predictor(self, item_rows: Rows) -> Predictor:
+        """From a user vector to its scores of some items, and their derivatives by it."""
         items = self._item_hidden()[item_rows].astype(np.float64)
         weight = self._user_weight().astype(np.float64)
 
@@ -113,7 +122,7 @@ class Mlp(Model):
             predictions, slopes = self._forward_and_slope(weight @ vector + items)
             return predictions, slopes @ weight
 
-        return most_probable(Prior.unpack(self.parameters), predict, ratings).astype(np.float32)
+        return predict
 
     def _shapes(self, n_users: int, n_items: int) -> Shapes:
         of_user, of_item = (self.parameters[f"{side}_embeddings"].shape[1] for side in ("user", "item"))
@@ -376,12 +385,28 @@ class Own(Model):
         return mean + vector[1:] @ deviations
 
     def fold_in(self, item_rows: Rows, ratings: Floats) -> Floats:
-        mean, deviations = self._reference_scores()
-        known = deviations[:, item_rows].astype(np.float64)  # (references, n)
-        system = known.T @ known / len(known)
-        system[np.diag_indices_from(system)] += max(float(self._parameter("noise")[0]), 1e-6)
+        mean, _ = self._reference_scores()
+        known, system = self._covariances(item_rows)
         weights = known @ np.linalg.solve(system, ratings - mean[item_rows]) / len(known)
         return np.concatenate(([0.0], weights)).astype(np.float32)
+
+    def contributions(self, item_rows: Rows, ratings: Floats, item_row: int) -> Floats64:
+        """Scores are linear in what is unexpected of each rating."""
+        mean, deviations = self._reference_scores()
+        known, system = self._covariances(item_rows)
+        with_item = known.T @ deviations[:, item_row].astype(np.float64) / len(known)
+        adds: Floats64 = np.linalg.solve(system, with_item) * (ratings - mean[item_rows])
+        return adds
+
+    def _covariances(self, item_rows: Rows) -> tuple[Floats64, Floats64]:
+        """How references differ from their mean on some items, (references, n), and the covariance of ratings, (n, n).
+
+        The noise of ratings is in the covariance.
+        """
+        known = self._reference_scores()[1][:, item_rows].astype(np.float64)
+        system = known.T @ known / len(known)
+        system[np.diag_indices_from(system)] += max(float(self._parameter("noise")[0]), 1e-6)
+        return known, system
 
     def _shapes(self, n_users: int, n_items: int) -> Shapes:
         """The module's own are checked by torch when they are put into it."""

@@ -190,14 +190,34 @@ class Posterior:
         return found
 
     def rated(self, item_rows: Rows, coding: Coding) -> tuple[Doubles, Doubles]:
-        """What having rated a set of items adds to a user by itself: biases (samples,), factors (samples, factors)."""
-        if not coding.history or not len(item_rows):
-            return np.zeros(len(self)), np.zeros((len(self), self.features.shape[2]))
-        first, x = self._first_shared(USERS, coding), 1 / np.sqrt(len(item_rows))
-        products = x * self.features[:, first + item_rows].astype(np.float64)
-        factors = products.sum(axis=1)
-        within = ((factors**2).sum(axis=1) - (products**2).sum(axis=(1, 2))) / 2
-        return x * self.weights[:, first + item_rows].astype(np.float64).sum(axis=1) + within, factors
+        """What having rated each of a set of items adds to a user, biases (samples, n), factors (samples, n, factors).
+
+        Of the product of two of the items, each has a half.
+        """
+        if not coding.history:
+            return np.zeros((len(self), len(item_rows))), np.zeros((len(self), len(item_rows), self.features.shape[2]))
+        first, x = self._first_shared(USERS, coding), 1 / np.sqrt(max(len(item_rows), 1))
+        factors = x * self.features[:, first + item_rows].astype(np.float64)
+        others = factors.sum(axis=1, keepdims=True) - factors
+        return x * self.weights[:, first + item_rows].astype(np.float64) + (factors * others).sum(axis=2) / 2, factors
+
+    def own_pulls(self, side: int, design: Doubles, unexpected: Doubles, noise: float) -> Doubles:
+        """What each rating moves the most probable own [weight, factors] of a user or item by, by ridge regression.
+
+        Args:
+            side: USERS or ITEMS.
+            design: (samples, n, 1 + factors), what scores of the ratings have of them.
+            unexpected: (samples, n), what the ratings are beyond what the mean [weight, factors] would give.
+            noise: the variance of a rating.
+
+        Returns:
+            float64 (samples, n, 1 + factors); the sum over ratings is what to add to the mean.
+        """
+        precisions = np.roll(self.own_precisions[:, side].astype(np.float64), 1, axis=1)  # the weights' is last
+        system = design.swapaxes(1, 2) @ design
+        system[:, np.arange(system.shape[1]), np.arange(system.shape[1])] += precisions * noise
+        moved = np.linalg.solve(system, design.swapaxes(1, 2)).swapaxes(1, 2) * unexpected[..., None]
+        return np.asarray(moved, np.float64)
 
     @staticmethod
     def _first_shared(side: int, coding: Coding) -> int:

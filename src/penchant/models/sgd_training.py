@@ -124,6 +124,11 @@ class Tiles:
         users = np.arange(self.blocks)
         return (part * self.blocks + users) * self.blocks + (users + number) % self.blocks
 
+    def strata(self, generator: np.random.Generator) -> list[NDArray[np.int64]]:
+        """All tiles, one stratum after the other, in a random order within each round."""
+        parts = range(self.rounds)
+        return [self.stratum(part, int(number)) for part in parts for number in generator.permutation(self.blocks)]
+
 
 def count_blocks(n_users: int, n_items: int, width: int) -> int:
     """A power of two that depends on the data alone, never on the machine: the result depends on it."""
@@ -162,11 +167,7 @@ class SgdTraining:
     def run_epoch(self, epoch: int, progressed: Callable[[float], None]) -> float:
         """One pass over all tiles, in a new order of strata; the mean squared error before each step."""
         schedule, rate = SCHEDULES[self.settings.schedule], self.settings.learning_rate
-        strata = [
-            self.tiles.stratum(part, int(number))
-            for part in range(self.tiles.rounds)
-            for number in self.generator.permutation(self.tiles.blocks)
-        ]
+        strata = self.tiles.strata(self.generator)
         for number, tiles in enumerate(strata):
             begin, end = ((epoch + at / len(strata)) / self.epochs for at in (number, number + 1))
             work = partial(self._run_tiles, rate_from=rate * schedule(begin), rate_to=rate * schedule(end))

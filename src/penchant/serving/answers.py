@@ -45,7 +45,7 @@ class Named:
 
     Attributes:
         item, name: its id and what to call it.
-        value: what the list is ordered by (a bias in rating steps, or a cosine).
+        value: what the list is ordered by (a bias in rating steps, a cosine, what is added to a score).
         n_ratings: how many training ratings it has.
     """
 
@@ -53,3 +53,33 @@ class Named:
     name: str
     value: float
     n_ratings: int
+
+
+@dataclass(frozen=True)
+class Reason(Named):
+    """An item of a history; `value` is what it adds to a score.
+
+    Attributes:
+        rating: the user's own, or the weight where nobody rated.
+    """
+
+    rating: float
+
+
+@dataclass(frozen=True)
+class Reasons:
+    """Why a user has a score for an item, by the items of the user's training history.
+
+    average + the values of all items + rest = score.
+
+    Attributes:
+        average: the score of an average user; 0 of a model that ranks only.
+        items: what each adds, most first.
+        rest: what no item can be given: what training has made of the user beyond folding in the same history.
+        score: the model's.
+    """
+
+    average: float
+    items: list[Reason]
+    rest: float
+    score: float

@@ -27,14 +27,15 @@ from penchant.errors import (
     SettingError,
     UnknownIdError,
 )
-from penchant.evaluate import DEFAULT_METRICS, Report, evaluate_ratings
+from penchant.evaluate import DEFAULT_METRICS, Report, evaluate_questions
 from penchant.explain import Ranked, extreme_items, nearest_names, reasons_of, similar_items
-from penchant.intervals import Around, Conformal, around
+from penchant.intervals import Around, Conformal, around, around_questions
 from penchant.machine import count_threads
 from penchant.models import Explanation, Model
 from penchant.models.base import Rows
 from penchant.models.fitting import FitLog
-from penchant.serving.answers import Named, Prediction, Recommendation
+from penchant.newcomers import Questions
+from penchant.serving.answers import Named, Prediction, Reason, Reasons, Recommendation
 from penchant.serving.history import History
 from penchant.serving.lists import Ids, Ranker, Wished, Wishes, ratings_of
 from penchant.serving.saving import MISFITS, from_artifact, to_artifact
@@ -286,19 +287,15 @@ class Recommender:
             self.model.predict(user_rows, item_rows)  # raises: what has no predictions has no intervals
         return around(self.model, self.conformal, user_rows, item_rows, context)
 
+    def questions(self, ratings: Interactions, given: Interactions | None = None) -> Questions:
+        """A held-out table as the model sees it; users it does not know are folded in from what is given of them."""
+        return Questions.of(self.model, self.users, self.items, ratings, given)
+
     def evaluate(self, ratings: Interactions, metrics: Sequence[str] = DEFAULT_METRICS, seed: int = 0) -> Report:
         """How far predictions are from a table of ratings, with intervals over its users."""
-        user_rows, item_rows = ratings.rows_in(self.users, self.items)
-        return evaluate_ratings(
-            self.model.predict(user_rows, item_rows, Context.of(ratings, user_rows, item_rows)),
-            ratings.ratings,
-            ratings.user_rows,
-            n_unknown=int(((user_rows < 0) | (item_rows < 0)).sum()),
-            metrics=metrics,
-            seed=seed,
-        )
+        return evaluate_questions(self.questions(ratings), metrics, seed)
 
-    def coverage(self, ratings: Interactions, levels: Sequence[float] = LEVELS) -> Coverage:
+    def coverage(self, ratings: Interactions | Questions, levels: Sequence[float] = LEVELS) -> Coverage:
         """Which part of some ratings intervals cover, and how wide they are; by level, user activity and popularity.
 
         The validation ratings of the fit were calibrated on; `about["valid"]["coverage"]` has theirs, measured apart.
@@ -306,10 +303,10 @@ class Recommender:
         Raises:
             SettingError, UnsupportedError: as for `predict_pairs`.
         """
-        rows = ratings.rows_in(self.users, self.items)
-        intervals = self._intervals(*rows, Context.of(ratings, *rows))
-        rated = Rated.of(ratings, rows, self.history.training_counts, self.item_counts)
-        return measure(intervals, rated, levels)
+        asked = ratings if isinstance(ratings, Questions) else self.questions(ratings)
+        rows = asked.user_rows, asked.item_rows
+        rated = Rated.of(asked.ratings, rows, self.history.training_counts, self.item_counts)
+        return measure(around_questions(asked, self.conformal), rated, levels)
 
     @one_blas_thread()
     def explain(self, user: Id, item: Id) -> Explanation:
@@ -318,16 +315,17 @@ class Recommender:
         return self.model.explain(vector, self.items.row(item))
 
     @one_blas_thread()
-    def reasons(self, user: Id, item: Id) -> list[Named]:
-        """What each training item of a user adds to the score of an item, most first; they sum to the score.
-
-        Empty for models whose scores do not come from the history alone.
-        """
-        mine = self.history.of(self.users.row(user))
+    def reasons(self, user: Id, item: Id) -> Reasons | None:
+        """What each training item of a user adds to the score of an item; None where the model cannot tell."""
+        user_row, mine = self.users.row(user), self.history.of(self.users.row(user))
         taken = self.history.in_training[mine]
-        of_history = self.history.item_rows[mine][taken], self.history.ratings[mine][taken]
-        found = reasons_of(self.model, *of_history, self.items.row(item))
-        return [] if found is None else self._named(found)
+        rows, ratings = self.history.item_rows[mine][taken], self.history.ratings[mine][taken]
+        told = reasons_of(self.model, user_row, rows, ratings, self.items.row(item))
+        if told is None:
+            return None
+        named, own = self._named(Ranked(rows[told.order], told.adds.astype(np.float32))), ratings[told.order].tolist()
+        items = [Reason(**vars(one), rating=rating) for one, rating in zip(named, own, strict=True)]
+        return Reasons(told.average, items, told.rest, told.score)
 
     # --- looking at items ---------------------------------------------------------------------------
 
