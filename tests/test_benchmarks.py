@@ -169,3 +169,15 @@ def test_help_explains() -> None:
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert "identical split" in text
     assert "--peer-python" in text
+
+
+def test_every_contender_of_the_ranking_benchmark_draws_its_trials_in_range(benchmarks: None) -> None:
+    from ranking_peers import Range, contenders
+
+    for contender in contenders().values():
+        first, *drawn = contender.trials(20, seed=1)
+        assert first == contender.default
+        for trial in drawn:
+            for name, among in contender.space.items():
+                value = trial[name]
+                assert among.low <= value <= among.high if isinstance(among, Range) else value in among, (name, value)
