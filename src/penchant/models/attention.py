@@ -76,7 +76,8 @@ def padded(item_rows: Rows, begins: NDArray[np.int64], ends: NDArray[np.int64]) 
 def shapes(n_items: int, factors: int, blocks: int, heads: int, max_length: int) -> Shapes:
     """The shapes of all weights by name; of a start, `max_length` items and so many blocks."""
     width = heads * -(-factors // heads)  # heads are as wide as they have to be, whether or not they divide the factors
-    found: Shapes = {"item_factors": (n_items, factors), "places": (max_length + 1, factors), "start": (factors,)}
+    found: Shapes = {"item_factors": (n_items, factors), "item_biases": (n_items,)}
+    found |= {"places": (max_length + 1, factors), "start": (factors,)}
     for number in range(blocks):
         of_block: Shapes = {
             "before_attention/gain": (factors,),

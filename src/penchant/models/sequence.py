@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from penchant.data.split import Split
 from penchant.errors import UnsupportedError
 from penchant.models.attention import PLACES_A_TIME, Attention, Histories, Padded, shapes
-from penchant.models.base import PAIRS_A_TIME, Floats, Rows, Shapes
+from penchant.models.base import PAIRS_A_TIME, Explanation, Floats, Rows, Shapes
 from penchant.models.fitting import FitLog, FitOptions, run_epochs
 from penchant.models.memory import FLOAT, Parts, Sizes
 from penchant.models.preferences import SCORES_A_TIME, PreferenceModel
@@ -48,7 +48,7 @@ class SequenceSettings(Settings):
 
 @final
 class Sequence(PreferenceModel):
-    """score = the state after a user's history . item factors, by SASRec's network and gSASRec's loss.
+    """score = item bias + the state after a user's history . item factors, by SASRec's network and gSASRec's loss.
 
     Kang and McAuley 2018, Petrov and Macdonald 2023. The state is the user vector: what follows after a start and the
     last `max_length` items. Items, as they are looked at and as they are scored, have the same factors. Every
@@ -97,41 +97,44 @@ class Sequence(PreferenceModel):
         return self._parameter("user_factors")[user_rows]
 
     def scores_of(self, user_vectors: Floats) -> Floats:
-        return user_vectors @ self._parameter("item_factors").T
+        scores: Floats = user_vectors @ self._parameter("item_factors").T
+        scores += self._parameter("item_biases")
+        return scores
 
     def _pair_scores(self, user_rows: Rows, item_rows: Rows) -> Floats:
         p, q = self._parameter("user_factors")[user_rows], self._parameter("item_factors")[item_rows]
-        return np.einsum("nf,nf->n", p, q)
+        scores: Floats = np.einsum("nf,nf->n", p, q)
+        return scores + self._parameter("item_biases")[item_rows]
 
     def _fold(self, item_rows: Rows, weights: Floats) -> Floats:
         """The state after the items in the order in which they are given."""
         del weights
-        return self._states(self._last(item_rows)[None])[0]
+        return self._states(item_rows[None, -self.settings.max_length :])[0]
 
     def contributions(self, item_rows: Rows, ratings: Floats, item_row: int) -> Floats64:
         """What the score of an item loses when one of the history had not been taken; what is left over, in equal parts.
 
-        Attention does not add up its items, so that these losses sum to less or more than the score. Only the last
-        `max_length` items add anything.
+        Attention does not add up its items, so that these losses sum to less or more than the score.
         """
-        del ratings
-        last = self._last(item_rows)
-        adds = np.zeros(len(item_rows))
-        if not len(last):
-            return adds
+        longest = self.settings.max_length
+        last = item_rows[-longest - 1 :]  # without one of the last, one more is among them
         n = len(last)
+        if not n:
+            return np.empty(0)
         others = np.arange(n - 1) + (np.arange(n - 1) >= np.arange(n)[:, None])  # (n, n - 1), each without one place
         factors = self._parameter("item_factors")[item_row].astype(np.float64)
-        score = float(self._states(last[None])[0] @ factors)
-        losses = score - self._states(last[others]) @ factors
-        adds[len(adds) - n :] = losses + (score - losses.sum()) / n
-        return adds
+        match = float(self._fold(item_rows, ratings) @ factors)
+        losses = np.zeros(len(item_rows))
+        losses[-n:] = match - self._states(last[others]) @ factors
+        return losses + (match + float(self._parameter("item_biases")[item_row]) - losses.sum()) / len(losses)
+
+    def explain(self, user_vector: Floats, item_row: int) -> Explanation:
+        bias = float(self._parameter("item_biases")[item_row])
+        match = float(user_vector @ self._parameter("item_factors")[item_row])
+        return Explanation({"item": bias, "match": match}, float(self.scores_of(user_vector[None])[0, item_row]))
 
     def item_factors(self) -> Floats:
         return self._parameter("item_factors")
-
-    def _last(self, item_rows: Rows) -> Rows:
-        return item_rows[-self.settings.max_length :]
 
     def _states(self, rows: Rows) -> Floats:
         """The states after some histories of one length, (n, length)."""

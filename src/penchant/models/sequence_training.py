@@ -29,6 +29,10 @@ class SequenceTrainer(Trainer):
     """Epochs over histories in pieces, cut anew for each epoch; every interaction is foretold once from those before.
 
     A piece is at most one item longer than what the network sees, and begins with the start instead of what was before.
+    Biases of items begin at the logarithms of their shares, and weight_decay pulls them there. Without them the factors,
+    which are also what the network sees of items, would have to say how often items are taken: in trials all of them came
+    to point one way, and nothing was learnt of their order.
+
     All places of a batch share the same drawn negatives, other items than the one that was taken, so that their
     scores are one product of matrices.
     """
@@ -37,6 +41,8 @@ class SequenceTrainer(Trainer):
         super().__init__(settings, split, options)
         self.histories = Histories.of(split.train)
         self.n_items = split.train.n_items
+        shares = (split.train.item_counts + 1) / (len(split.train) + self.n_items)
+        self.popularity = np.log(shares).astype(np.float32)
         self.longest = settings.max_length + 1
         self.n_negatives = min(settings.negatives, self.n_items)
         sampled = self.n_negatives / self.n_items
@@ -48,9 +54,10 @@ class SequenceTrainer(Trainer):
         self.weights: dict[str, torch.Tensor] = {}
         for name, shape in shapes(self.n_items, s.factors, s.blocks, s.heads, s.max_length).items():
             start = np.zeros(shape, np.float32)
-            if not name.endswith(("gain", "bias")):
+            if not name.endswith(("gain", "bias", "biases")):
                 start[:] = generator.standard_normal(shape, np.float32) * np.float32(INITIAL_DEVIATION)
             self.weights[name] = torch.from_numpy(start).to(self.device).requires_grad_()
+        self.biases = torch.from_numpy(self.popularity).to(self.device)
         self.optimiser = Adam(self.weights.values(), s.weight_decay)
         self.optimiser.epsilon = ADAM_EPSILON
 
@@ -85,10 +92,10 @@ class SequenceTrainer(Trainer):
     def _loss(self, states: torch.Tensor, taken: torch.Tensor) -> torch.Tensor:
         """The sum of losses over all that was taken, each k + 1 times the paper's mean over k negatives and it."""
         softplus = torch.nn.functional.softplus  # softplus(-s) = -log of the chance that the sigmoid gives
-        factors = self.weights["item_factors"]
+        factors, biases = self.weights["item_factors"], self.weights["item_biases"] + self.biases
         drawn = torch.randperm(self.n_items, device=self.device)[: self.n_negatives]
-        positive = (states * factors[taken]).sum(dim=1)
-        negative = states @ factors[drawn].T  # (taken, negatives)
+        positive = (states * factors[taken]).sum(dim=1) + biases[taken]
+        negative = states @ factors[drawn].T + biases[drawn]  # (taken, negatives)
         negative = negative.masked_fill(drawn == taken[:, None], -torch.inf)
         return self.counts * softplus(-positive).sum() + softplus(negative).sum()
 
@@ -115,12 +122,13 @@ class SequenceTrainer(Trainer):
         return normal * (1 + self.weights[f"{name}/gain"]) + self.weights[f"{name}/bias"]
 
     def arrays(self) -> Arrays:
-        """The weights by name."""
-        return {name: weight.detach().cpu().numpy().copy() for name, weight in self.weights.items()}
+        """What is learnt by name."""
+        found = self.state()
+        return found | {"item_biases": found["item_biases"] + self.popularity}
 
     def state(self) -> Arrays:
         """A copy of what is trained."""
-        return self.arrays()
+        return {name: weight.detach().cpu().numpy().copy() for name, weight in self.weights.items()}
 
     def load(self, state: Arrays) -> None:
         """Take back a copy."""
@@ -144,4 +152,5 @@ def _pieces(
     number = np.arange(len(owners)) - np.repeat(np.cumsum(n_pieces) - n_pieces, n_pieces)
     ends = np.minimum(starts[owners] + first[owners] + number * longest, starts[owners + 1])
     begins = np.where(number == 0, starts[owners], starts[owners] + first[owners] + (number - 1) * longest)
-    return begins, ends
+    kept = begins < ends
+    return begins[kept], ends[kept]
