@@ -30,7 +30,7 @@ STATES = 40  # numbers that a block keeps of each place, in multiples of the fac
 class SequenceSettings(Settings):
     """Settings of `sequence`."""
 
-    factors: int = setting(64, "How many numbers describe each item and each state of a user.", low=1, search=(16, 128))
+    factors: int = setting(64, "How many numbers describe each user and each item.", low=1, search=(16, 128))
     blocks: int = setting(2, "How many layers of attention follow each other.", low=1, search=(1, 3))
     heads: int = setting(2, "How many items each layer can look for at once.", low=1, search=(1, 4))
     max_length: int = setting(50, "How many of the last items of a history count.", low=1, search=(10, 200))
