@@ -255,10 +255,12 @@ class Interrupting(Silent):
         assert (model, epochs) == ("sequence", 5)
 
     def ended_epoch(self, model: str, epoch: Epoch) -> None:
+        del model
         if epoch.epoch == self.after:
             raise KeyboardInterrupt
 
     def progressed(self, epoch: int, fraction: float) -> None:
+        del epoch, fraction
         if self.after < 0:
             raise KeyboardInterrupt
 

@@ -173,8 +173,8 @@ class Model(ABC):
         A refit starts from nothing and gives what a fresh model would.
 
         Raises:
-            UnsupportedError: the model learns from ratings, and there are none; or it has no validation loss, and the best
-                epoch by it is asked for.
+            UnsupportedError: the model learns from ratings, and there are none; or it has no validation loss, and
+                the best epoch by it is asked for.
         """
         started = time.perf_counter()
         options, split = options or FitOptions(), split.to_learn_from

@@ -39,7 +39,7 @@ class SequenceSettings(Settings):
     calibration: float = setting(
         0.75, "How far scores are freed of being too sure: 0 not at all, 1 wholly.", low=0, high=1, search=(0.0, 1.0)
     )
-    epochs: int = setting(40, "How often every interaction is learnt from.", low=1, search=(10, 100))
+    epochs: int = setting(20, "How often every interaction is learnt from.", low=1, search=(10, 100))
     batch_size: int = setting(32, "Histories a step.", low=1, search=(16, 128))
     learning_rate: float = setting(0.002, "Step length (Adam).", above=0, search=(3e-4, 1e-2))
     weight_decay: float = setting(0.1, "Pull of all weights towards 0 (AdamW).", low=0, search=(1e-3, 1))
@@ -112,7 +112,7 @@ class Sequence(PreferenceModel):
         return self._states(item_rows[None, -self.settings.max_length :])[0]
 
     def contributions(self, item_rows: Rows, ratings: Floats, item_row: int) -> Floats64:
-        """What the score of an item loses when one of the history had not been taken; what is left over, in equal parts.
+        """What the score of an item loses without one of the history, and what is left over in equal parts.
 
         Attention does not add up its items, so that these losses sum to less or more than the score.
         """

