@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from penchant.data.interactions import Interactions
 from penchant.data.split import Split, split_last, split_none, split_random
 from penchant.data.vocabulary import Vocabulary
-from penchant.errors import UnsupportedError
+from penchant.errors import SettingError, UnsupportedError
 from penchant.evaluate_lists import HeldOut, evaluate_lists
 from penchant.models import build
 from penchant.models.attention import EPSILON, Attention, Histories, Padded, padded, shapes
@@ -271,3 +272,22 @@ def test_ctrl_c_keeps_what_was_learnt(pairs: Split) -> None:
     assert (log.ending, len(log.epochs), log.kept_epoch) == ("interrupted", 2, 1)
     with pytest.raises(NothingLearnt):
         model.fit(split_none(pairs.train), FitOptions(seed=1, listener=Interrupting(-1)))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_an_error(pairs: Split) -> None:
+    with pytest.raises(SettingError, match="torch finds no GPU"):
+        build("sequence").fit(pairs, FitOptions(device="cuda"))
+
+
+def test_the_benchmark_of_devices_measures_both_models(
+    load: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Any, capsys: Any
+) -> None:
+    device = load("device")
+    sizes = ["--users", "60", "--items", "50", "--epochs", "1"]
+    monkeypatch.setattr("sys.argv", ["device.py", *sizes, "--devices", "cpu,cpu", "-o", str(tmp_path / "found.json")])
+    assert device.main() == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found == json.loads((tmp_path / "found.json").read_text())
+    assert [(fit["model"], fit["device"]) for fit in found["fits"]] == 2 * [("sequence", "cpu"), ("own", "cpu")]
+    assert found["fits"][0]["ndcg"] == found["fits"][2]["ndcg"]

@@ -23,7 +23,8 @@ Floats64 = NDArray[np.float64]
 
 COPIES = 5  # of weights in training: themselves, gradients, two means of Adam, and the best epoch's
 ORDERED = 40  # bytes of an interaction while histories are sorted, and of its copies for torch
-STATES = 40  # numbers that a block keeps of each place, in multiples of the factors
+STATES = 20  # numbers that a block keeps of each place, in multiples of the factors; measured with two sizes
+SCORE_COPIES = 3  # of the scores that a validation loss is taken from
 
 
 @dataclass(frozen=True)
@@ -157,15 +158,16 @@ class Sequence(PreferenceModel):
         return {**self._weights_shapes(n_items), "user_factors": (n_users, k), "average": (k,), "weighted": (1,)}
 
     def fit_memory(self, sizes: Sizes) -> Parts:
+        """A batch in training and a block of validation come one after the other."""
         s = self.settings
-        places = s.batch_size * (s.max_length + 1)
-        kept = s.blocks * (STATES * s.factors + 2 * s.heads * (s.max_length + 1)) + 4 * min(s.negatives, sizes.items)
+        of_place = s.blocks * STATES * s.factors + 4 * min(s.negatives, sizes.items)
+        batch = FLOAT * s.batch_size * (s.max_length + 1) * of_place
+        block = self.block_memory(sizes) + SCORE_COPIES * FLOAT * _scored_at_once(sizes)
         return {
             "the network, gradients and copies": COPIES * self._network_memory(sizes),
             "the interactions in order": ORDERED * sizes.train,
-            "the states of a batch": FLOAT * places * kept,
-            "the states of users": FLOAT * s.factors * sizes.users + 3 * FLOAT * s.max_length * sizes.users,
-            "a block of validation": self.block_memory(sizes) + 4 * FLOAT * _scored_at_once(sizes),
+            "the states of a batch, or a block of validation": max(batch, block),
+            "the states of users and their last items": FLOAT * (s.factors + 3 * s.max_length) * sizes.users,
         }
 
     def learnt_memory(self, sizes: Sizes) -> int:
