@@ -53,7 +53,8 @@ class Sequence(PreferenceModel):
 
     Kang and McAuley 2018, Petrov and Macdonald 2023. The state is the user vector: what follows after a start and the
     last `max_length` items. Items, as they are looked at and as they are scored, have the same factors. Every
-    interaction counts 1. Somebody without a history is the state after the start alone.
+    interaction counts 1. Of somebody without a history only the item biases count: the state
+    after the start alone foretells what users begin with, not what they take.
 
     The train loss is gBCE for each interaction, times one more than there are negatives. The validation loss is the
     mean of -log of the softmax over all items, of what known users took of the validation part, after what they took in
@@ -85,7 +86,7 @@ class Sequence(PreferenceModel):
             log = run_epochs(_SequenceTraining(self, trainer, split, histories), self.name, options)
             self.parameters |= trainer.arrays()
         self.parameters["user_factors"] = self._after(histories, np.arange(split.train.n_users, dtype=np.int32))
-        self.parameters["average"] = self._states(np.empty((1, 0), np.int32))[0]
+        self.parameters["average"] = np.zeros(self.settings.factors, np.float32)
         return log
 
     def check_device(self, device: str) -> None:
