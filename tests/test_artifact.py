@@ -57,6 +57,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "ease": {},
     "als": {"factors": 2, "epochs": 2},
     "bpr": {"factors": 2, "epochs": 2},
+    "sequence": {"factors": 2, "epochs": 2, "blocks": 1},
     "bayes": {"factors": 2, "chains": 2, "sweeps": 6, "burn_in": 2, "averaged_factors": 4, "samples": 2},
 }
 
@@ -67,6 +68,8 @@ def small_recommender(name: str, seed: int = 1) -> Recommender:
     table = pl.DataFrame({"genre": ["drama"] * split.train.n_items})
     split = replace(split, train=replace(split.train, item_names=names, item_table=table))
     model = build(name, **QUICK[name])
+    if model.in_order:
+        split = replace(split, train=replace(split.train, times=np.arange(len(split.train), dtype=np.int64)))
     return Recommender.of(model, split, model.fit(split, FitOptions(seed=seed)), {"data": {"source": "board"}})
 
 

@@ -228,7 +228,7 @@ def _check_before(models: Sequence[Model], split: Split, options: FitOptions) ->
 
 
 def _fit_one(model: Model, is_baseline: bool, split: Split, options: FitOptions, metrics: Sequence[str]) -> Compared:
-    if is_baseline and model.ranks_only:  # it has no epoch that could be the best, and nobody asked for it
+    if is_baseline and not model.has_valid_loss:  # it has no epoch that could be the best, and nobody asked for it
         options = replace(options, patience=None, keep_best=False)
     recommender, measured = fit_and_measure(model, split, options, metrics)
     assert measured is not None

@@ -238,7 +238,14 @@ FITTING = _group(
     "fitting",
     "Fitting",
     ("seed", int, 0, "N", "All randomness comes from it: same seed, same model.", whole("--seed", 0, LARGEST_SEED)),
-    ("device", str, "auto", "DEVICE", "Where a torch module of your own trains: auto, cpu or cuda.", _DEVICES),
+    (
+        "device",
+        str,
+        "auto",
+        "DEVICE",
+        "Where sequence, or a torch module of your own, trains: auto, cpu or cuda.",
+        _DEVICES,
+    ),
     (
         *("patience", int | None, None, "N"),
         *("Stop after N epochs without a better validation loss; keep the best.", whole("--patience", 1)),

@@ -14,9 +14,10 @@ from penchant.models.factors import Dot, Mf
 from penchant.models.itemitem import Ease, ItemKnn
 from penchant.models.networks import Mlp, Own
 from penchant.models.popularity import Popularity
+from penchant.models.sequence import Sequence
 
 MODELS: dict[str, type[Model]] = {
-    model.name: model for model in (Bias, Dot, Mf, Mlp, Bayes, Popularity, ItemKnn, Ease, Als, Bpr)
+    model.name: model for model in (Bias, Dot, Mf, Mlp, Bayes, Popularity, ItemKnn, Ease, Als, Bpr, Sequence)
 }
 
 

@@ -64,6 +64,8 @@ class Model(ABC):
     settings_class: ClassVar[type[Settings]]
     trained_by: ClassVar[Literal["numba", "torch"] | None] = "numba"  # the library that a fit loads
     ranks_only: ClassVar[bool] = False  # scores are on no scale: preferences.PreferenceModel
+    has_valid_loss: ClassVar[bool] = True  # of which the best epoch can be kept
+    in_order: ClassVar[bool] = False  # a history is read in the order in which it came: by time
     memory_remedy: ClassVar[str] = "Use another model (bias, or mf with few --factors)."
 
     def __init__(self, settings: Settings | None = None) -> None:
@@ -142,7 +144,7 @@ class Model(ABC):
         if device == "cuda":
             raise SettingError(
                 f"{self.name} is trained on the processor.",
-                remedy="Use --device auto or cpu; a torch module of your own can be trained on a GPU.",
+                remedy="Use --device auto or cpu; sequence, or a torch module of your own, can be trained on a GPU.",
             )
 
     def item_factors(self) -> Floats:
@@ -171,8 +173,8 @@ class Model(ABC):
         A refit starts from nothing and gives what a fresh model would.
 
         Raises:
-            UnsupportedError: the model learns from ratings, and there are none; or it ranks only, and the best epoch by
-                validation loss is asked for.
+            UnsupportedError: the model learns from ratings, and there are none; or it has no validation loss, and
+                the best epoch by it is asked for.
         """
         started = time.perf_counter()
         options, split = options or FitOptions(), split.to_learn_from
@@ -216,7 +218,7 @@ class Model(ABC):
                 f"A {self.name} model learns from ratings, and nobody rated in {split.train.source or 'this table'}.",
                 remedy="Fit popularity, item-knn, ease or als.",
             )
-        if self.ranks_only and (options.patience is not None or options.keep_best):
+        if not self.has_valid_loss and (options.patience is not None or options.keep_best):
             raise UnsupportedError(
                 f"A {self.name} model has no validation loss by which an epoch could be the best.",
                 remedy="Leave --patience and --keep-best out.",

@@ -27,6 +27,7 @@ LIBRARIES = {"numba": 60_000_000, "torch": 190_000_000}
 VALIDATION = 20  # base.Validation and its loss, split's rows: of a validation rating
 HISTORY = 23  # History.of_split: an order by user, and what is put into it
 HISTORY_KEPT = 9
+BY_TIME = 16  # more where histories are in order of time: the times put together, and keys of the order
 EVALUATION = 60  # evaluate_ratings: of a validation rating
 ROWS = 60  # of a user or item: biases, counts, blocks and places
 
@@ -90,7 +91,7 @@ def measuring(model: Model, sizes: Sizes) -> Parts:
     """Bytes that are needed when a fit is done: what was learnt, the histories of users, the evaluation."""
     n, block = sizes.train + sizes.valid, model.block_memory(sizes)
     phases = (
-        {"the histories of users, while they are sorted": HISTORY * n},
+        {"the histories of users, while they are sorted": (HISTORY + BY_TIME * model.in_order) * n},
         {"the histories of users": HISTORY_KEPT * n, "the evaluation": EVALUATION * sizes.valid},
         {"the histories of users": HISTORY_KEPT * n, "predictions": VALIDATION * sizes.valid + block},
     )

@@ -89,6 +89,7 @@ class PreferenceModel(Model):
     """
 
     ranks_only: ClassVar[bool] = True
+    has_valid_loss: ClassVar[bool] = False
     weighting: ClassVar[Weighting] = "binary"  # of models without a setting of that name
 
     @abstractmethod

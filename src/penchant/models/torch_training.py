@@ -33,7 +33,7 @@ _LOCK = Lock()
 MODULE_PREFIX = "module/"
 
 
-class _Trainer:
+class Trainer:
     """What training a network of any kind needs: the device, the shuffled batches, the schedule.
 
     A context: torch runs on one thread inside it, so that sums are added in one order whatever the machine,
@@ -239,7 +239,7 @@ class LazyAdam:
             self.reached[rows] = len(self.past) - 1
 
 
-class OwnTrainer(_Trainer):
+class OwnTrainer(Trainer):
     """Trains a module of the user's own with AdamW on the mean squared error."""
 
     def __init__(self, module: torch.nn.Module, settings: Settings, split: Split, options: FitOptions) -> None:

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from penchant.data.split import Split
 
+LATEST = np.iinfo(np.int64).max
+
 
 @dataclass(frozen=True)
 class History:
@@ -58,13 +60,17 @@ class History:
             raise ValueError("the history has a rating that is not finite")
 
     @classmethod
-    def of_split(cls, split: Split) -> History:
-        """Training and validation together; what the model does not know is left out."""
+    def of_split(cls, split: Split, *, in_order: bool = False) -> History:
+        """Training and validation together; what the model does not know is left out.
+
+        Args:
+            in_order: each user's entries by time, for models to which the order tells something.
+        """
         known = (split.valid_user_rows >= 0) & (split.valid_item_rows >= 0)
         valid_ratings = split.valid.ratings[known] if split.valid is not None else np.empty(0, np.float32)
         users = np.concatenate((split.train.user_rows, split.valid_user_rows[known]))
         starts = np.concatenate(([0], np.cumsum(np.bincount(users, minlength=split.train.n_users))))
-        order = np.argsort(users, kind="stable")
+        order = np.lexsort((_times(split, known), users)) if in_order else np.argsort(users, kind="stable")
         del users  # 4 bytes a rating, while 20 more are needed
         return cls(
             starts.astype(np.int64),
@@ -72,3 +78,11 @@ class History:
             np.concatenate((split.train.ratings, valid_ratings))[order],
             order < len(split.train),
         )
+
+
+def _times(split: Split, known: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """When each training rating was given and each known validation rating; those without times come last."""
+    train, valid = split.train.times, None if split.valid is None else split.valid.times
+    given = np.zeros(len(split.train), np.int64) if train is None else train
+    held_out = np.full(len(known), LATEST) if valid is None else valid
+    return np.concatenate((given, held_out[known]))

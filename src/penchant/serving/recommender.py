@@ -81,7 +81,7 @@ class Recommender:
         conformal: Conformal | None = None,
     ) -> Recommender:
         """Of a model that was fitted on a split."""
-        train, history = split.train, History.of_split(split)
+        train, history = split.train, History.of_split(split, in_order=model.in_order)
         columns = (train.users, train.items, train.names, history, train.item_table)
         return cls(model, *columns, log, about or {}, conformal)
 
