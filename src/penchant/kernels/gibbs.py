@@ -150,18 +150,18 @@ def sample_features(
         old, first, last = v[j], np.uint64(starts[j]), np.uint64(starts[j + 1])
         squares, more_squares = np.float32(0), np.float32(0)
         products, more_products = np.float32(0), np.float32(0)
-        at = first
-        while at + np.uint64(1) < last:
-            following = at + np.uint64(1)
-            curvature, slope = of_entry(old, entry_values[at], np.uint32(entry_rows[at]), sums)
+        here = first
+        while here + np.uint64(1) < last:
+            following = here + np.uint64(1)
+            curvature, slope = of_entry(old, entry_values[here], np.uint32(entry_rows[here]), sums)
             squares += curvature
             products += slope
             curvature, slope = of_entry(old, entry_values[following], np.uint32(entry_rows[following]), sums)
             more_squares += curvature
             more_products += slope
-            at += np.uint64(2)
-        if at < last:
-            curvature, slope = of_entry(old, entry_values[at], np.uint32(entry_rows[at]), sums)
+            here += np.uint64(2)
+        if here < last:
+            curvature, slope = of_entry(old, entry_values[here], np.uint32(entry_rows[here]), sums)
             squares += curvature
             products += slope
         squares += more_squares
