@@ -141,22 +141,64 @@ def sample_features(
         prior_mean, prior_precision: of this factor in this group.
         normals: float32 (features,), standard normal.
         sums: float32 (rows, 8), kept up to date.
+
+    Entries are summed two a round, written out: left to itself the compiler gathers eight rows' sums into vectors,
+    which takes half as long again.
     """
+    rebase(sums, np.float32(1))
     for j in range(len(v)):
-        old = v[j]
-        squares, products = np.float32(0), np.float32(0)
-        for at in range(starts[j], starts[j + 1]):
-            row, x = np.uint32(entry_rows[at]), entry_values[at]
-            rest = sums[row, NOW] - x * old
-            squares += x * x * (rest * (sums[row, WEIGHT] * rest + 2 * sums[row, OTHERS]) + sums[row, SQUARES])
-            products += x * (rest * sums[row, ERRORS] + sums[row, PRODUCTS])
+        old, first, last = v[j], np.uint64(starts[j]), np.uint64(starts[j + 1])
+        squares, more_squares = np.float32(0), np.float32(0)
+        products, more_products = np.float32(0), np.float32(0)
+        here = first
+        while here + np.uint64(1) < last:
+            following = here + np.uint64(1)
+            curvature, slope = of_entry(old, entry_values[here], np.uint32(entry_rows[here]), sums)
+            squares += curvature
+            products += slope
+            curvature, slope = of_entry(old, entry_values[following], np.uint32(entry_rows[following]), sums)
+            more_squares += curvature
+            more_products += slope
+            here += np.uint64(2)
+        if here < last:
+            curvature, slope = of_entry(old, entry_values[here], np.uint32(entry_rows[here]), sums)
+            squares += curvature
+            products += slope
+        squares += more_squares
+        products += more_products
         inverse = np.float32(1) / np.sqrt(squares + prior_precision)
         pull = products + old * squares + prior_precision * prior_mean
         v[j] = inverse * (inverse * pull + normals[j])
         step = v[j] - old
-        for at in range(starts[j], starts[j + 1]):
+        for at in range(first, last):
             row, x = np.uint32(entry_rows[at]), entry_values[at]
-            move_row(sums[row], sums[row, NOW] - x * old, step * x)
+            now = sums[row, NOW]
+            sums[row, WITHIN] += step * x * (now - x * old)
+            sums[row, NOW] = now + step * x
+    rebase(sums, np.float32(-1))
+
+
+@njit(**FAST)
+def rebase(sums: NDArray[Any], sign: float) -> None:
+    """Turn the errors and products of rows into what they would be at a Q of 0 and nothing within (1), and back (-1).
+
+    Both follow from Q and what is within it, so that a step has two sums of a row to bring up to date, and not four.
+    """
+    for row in range(len(sums)):
+        now, within = sign * sums[row, NOW], sign * sums[row, WITHIN]
+        sums[row, ERRORS] += now * sums[row, OTHERS] + within * sums[row, WEIGHT]
+        sums[row, PRODUCTS] += now * sums[row, SQUARES] + within * sums[row, OTHERS]
+
+
+@njit(inline="always", **FAST)
+def of_entry(old: float, x: float, row: int, sums: NDArray[Any]) -> tuple[float, float]:
+    """What one row adds to a feature that it has with the value x."""
+    now, within, weight = sums[row, NOW], sums[row, WITHIN], sums[row, WEIGHT]
+    others, of_squares = sums[row, OTHERS], sums[row, SQUARES]
+    rest = now - x * old
+    slope, flat = weight * rest + others, others * rest + of_squares
+    left = rest * sums[row, ERRORS] + sums[row, PRODUCTS] - now * flat - within * slope
+    return x * x * (rest * (slope + others) + of_squares), x * left
 
 
 @njit(**FAST)
