@@ -5,7 +5,7 @@ A fitted `mlp` is a few matrices and is scored, saved and served from them with 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, final
 
@@ -47,10 +47,10 @@ class MlpSettings(Settings):
     """Settings of `mlp`."""
 
     layers: tuple[int, ...] = setting((100,), "Widths of the hidden layers.", low=1, search=((100,), (100, 50), (64,)))
-    epochs: int = setting(2, "How often every rating is learnt from.", low=1, search=(1, 10))
-    batch_size: int = setting(512, "Ratings a step.", low=2, search=(64, 1024))
+    epochs: int = setting(8, "How often every rating is learnt from.", low=1, search=(1, 10))
+    batch_size: int = setting(1024, "Ratings a step.", low=2, search=(128, 2048))
     learning_rate: float = setting(0.001, "Step length of the layers (Adam).", above=0, search=(3e-4, 1e-2))
-    embedding_rate: float = setting(3.0, "Step length of the embeddings (Adagrad).", above=0, search=(0.02, 10))
+    embedding_rate: float = setting(0.03, "Step length of the embeddings (Adagrad).", above=0, search=(0.003, 10))
     weight_decay: float = setting(0.0003, "Pull of layers towards 0.", low=0, search=(1e-4, 0.3))
     embedding_decay: float = setting(0.0003, "Pull of embeddings towards 0.", low=0, search=(1e-4, 0.1))
     initial_deviation: float = setting(0.0006, "Deviation of embeddings at the start.", low=0, search=(1e-4, 0.1))
@@ -69,7 +69,7 @@ class MlpSettings(Settings):
     )
     factors: int = setting(32, "How many numbers describe what is learnt from these.", low=1, search=(8, 64))
     feature_rate: float = setting(0.003, "Step length of these factors (Adam).", above=0, search=(1e-3, 1e-2))
-    feature_decay: float = setting(0.00005, "Pull of these factors towards 0.", low=0, search=(1e-6, 1e-3))
+    feature_decay: float = setting(0.0001, "Pull of these factors towards 0.", low=0, search=(1e-6, 1e-3))
     batch_normalisation: bool = setting(False, "Normalise each hidden layer over the batch.", search=(False, True))
     rating_range: RatingRange = setting(
         "auto",
@@ -102,7 +102,8 @@ class Mlp(Model):
             trainer = MlpTrainer(self.settings, split, options, workers, machine)
             log = run_epochs(NetworkTraining(self, trainer, split), self.name, options)
             self._adopt(trainer)
-        self.parameters |= Prior.of(self._parameter("user_embeddings"), log.epochs[log.kept_epoch].train_loss).pack()
+        everyone = self.user_vectors(np.arange(self.n_users, dtype=np.int32))
+        self.parameters |= Prior.of(everyone, log.epochs[log.kept_epoch].train_loss).pack()
         return log
 
     def _new_machine(self, split: Split, seed: int) -> MachineTrainer | None:
@@ -151,54 +152,41 @@ class Mlp(Model):
     # --- new users ------------------------------------------------------------------------------------
 
     def fold_in(self, item_rows: Rows, ratings: Floats) -> Floats:
-        """The machine's part follows from what was rated; the embedding is the most probable one beside it."""
-        of_machine = self._parts_of_user(item_rows, ratings).sum(axis=0)
-        own = most_probable(self._prior, self._predictor(item_rows, of_machine), ratings)
-        return np.concatenate((own, of_machine)).astype(np.float32)
+        """The most probable vector, around what the machine makes of the items and ratings."""
+        prior = self._prior_of(self._parts_of_user(item_rows, ratings))
+        return most_probable(prior, self._predictor(item_rows), ratings).astype(np.float32)
 
     def contributions(self, item_rows: Rows, ratings: Floats, item_row: int) -> Floats64:
         """What each rating moves a user vector by, times the slope of the score on the way from the average user.
 
-        Of what an average user is beyond a user who has rated nothing, an even part is taken from each.
+        Each moves it in the machine's sets and by its pull around what they make. Of what an average user is beyond a
+        user who has rated nothing, an even part is taken from each.
         """
         if not len(item_rows):
             return np.zeros(0)
         parts = self._parts_of_user(item_rows, ratings)
-        predict = self._predictor(item_rows, parts.sum(axis=0))
-        own = most_probable(self._prior, predict, ratings)
-        moves = parts[1:] + (parts[0] - self._average_of_machine) / len(item_rows)
-        moves = np.concatenate((pulls(self._prior, predict, ratings, own), moves), axis=1)
-        start = np.concatenate((self._prior.mean, self._average_of_machine))
-        end = np.concatenate((own, parts.sum(axis=0)))
-        adds: Floats64 = moves @ slope_between(self._whole_predictor(item_row), start, end)
+        prior, predict = self._prior_of(parts), self._predictor(item_rows)
+        vector = most_probable(prior, predict, ratings)
+        moves = pulls(prior, predict, ratings, vector)
+        moves[:, self._own :] += parts[1:] + (parts[0] - self._prior.mean[self._own :]) / len(item_rows)
+        of_item = self._predictor(np.array([item_row], np.int32))
+        adds: Floats64 = moves @ slope_between(of_item, self._prior.mean, vector)
         return adds
+
+    def _prior_of(self, parts: Floats64) -> Prior:
+        """Of a new user: spread as training users are around their mean, but around what sets and columns say of it."""
+        mean = np.concatenate((self._prior.mean[: self._own], parts.sum(axis=0)))
+        return replace(self._prior, mean=mean)
 
     def _parts_of_user(self, item_rows: Rows, ratings: Floats) -> Floats64:
         """What a user is without ratings, and what each rating adds, in the machine: (1 + n, its width)."""
         if self._machine is None:
             return np.zeros((1 + len(item_rows), 0))
         if not len(item_rows):
-            return self._average_of_machine[None]
+            return self._prior.mean[None, self._own :]
         return self._machine.parts_of_user(item_rows, ratings, self.fallback, FALLBACK_USER_DAMPING, self._squash)
 
-    @property
-    def _average_of_machine(self) -> Floats64:
-        return np.zeros(0) if self._machine is None else self._machine.average_user()
-
-    def _predictor(self, item_rows: Rows, of_machine: Floats64) -> Predictor:
-        """From an embedding to its scores of some items, and their derivatives by it; the rest of the user is known."""
-        predict, size = self._predictor_of_vectors(item_rows), self._own
-
-        def with_rest(embedding: Array) -> tuple[Array, Array]:
-            predictions, slopes = predict(np.concatenate((embedding, of_machine)))
-            return predictions, slopes[:, :size]
-
-        return with_rest
-
-    def _whole_predictor(self, item_row: int) -> Predictor:
-        return self._predictor_of_vectors(np.array([item_row], np.int32))
-
-    def _predictor_of_vectors(self, item_rows: Rows) -> Predictor:
+    def _predictor(self, item_rows: Rows) -> Predictor:
         """From a user vector to its scores of some items, and their derivatives by it."""
         hidden = self._item_hidden()[item_rows].astype(np.float64)
         weight, size, machine = self._user_weight().astype(np.float64), self._own, self._machine
@@ -225,7 +213,7 @@ class Mlp(Model):
             layers |= {f"layer/{number}/weight": (wide, narrow), f"layer/{number}/bias": (wide,)}
         embeddings = {"user_embeddings": (n_users, of_user), "item_embeddings": (n_items, of_item)}
         machine = {} if self._machine is None else Machine.shapes(n_users, n_items, int(self.settings.factors))
-        return {**embeddings, **layers, **machine, "rating_range": (2,), **Prior.shapes(of_user)}
+        return {**embeddings, **layers, **machine, "rating_range": (2,), **Prior.shapes(of_user + self._width_of_machine * bool(machine))}
 
     def fit_memory(self, sizes: Sizes) -> Parts:
         """In an epoch its order of ratings, then a block of validation pairs, then one more copy of the embeddings."""
@@ -235,7 +223,7 @@ class Mlp(Model):
             "the ratings in an epoch, and their validation": max(EPOCH * sizes.train, self.block_memory(sizes), one),
             **self._machine_memory(sizes),
             "the hidden layer of items": 2 * FLOAT * self.settings.layers[0] * sizes.items,
-            "the distribution of users": Prior.memory(embedding_size(sizes.users)),
+            "the distribution of users": Prior.memory(embedding_size(sizes.users) + self._width_of_machine),
         }
 
     def learnt_memory(self, sizes: Sizes) -> int:
@@ -301,8 +289,7 @@ class Mlp(Model):
         return scores - scores.mean()
 
     def _average_vector(self) -> Floats:
-        average = self._parameter("user_embeddings").mean(axis=0, dtype=np.float64)
-        return np.concatenate((average, self._average_of_machine)).astype(np.float32)
+        return self._prior.mean.astype(np.float32)
 
     def _user_weight(self) -> Floats:
         """The part of the first layer that sees the user, (width, user embedding size)."""
