@@ -18,6 +18,7 @@ from typing import Any
 
 import environment
 import numpy as np
+import report
 
 from penchant.data.interactions import Interactions
 from penchant.data.read import read_ratings

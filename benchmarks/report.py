@@ -37,7 +37,7 @@ class Row:
     kept: Mapping[str, Any]
 
 
-# The notebook's networks know nothing but who and what; what penchant's `mlp` learns from beside that is left out, and what
+# The notebook's networks know nothing but who and what; what else penchant's `mlp` learns from is left out, and what
 # does best then is set.
 ALONE: dict[str, Any] = {
     "history": False,

@@ -74,7 +74,9 @@ class Machine:
         """The mean of the users, (width,)."""
         return self.users.mean(axis=0, dtype=np.float64)
 
-    def parts_of_user(self, item_rows: Rows, ratings: Floats, biases: Biases, damping: float, squash: Squash) -> Floats64:
+    def parts_of_user(
+        self, item_rows: Rows, ratings: Floats, biases: Biases, damping: float, squash: Squash
+    ) -> Floats64:
         """What each rating of a new user makes of the user, (1 + n, width): the first row is there without any.
 
         The bias is the damped mean of what items leave of the ratings, as in training.

@@ -1,15 +1,14 @@
 """Training of the factorisation machine beside the network of `mlp`: sets of what was rated, and columns.
 
 The machine and the network are added before the sigmoid and learn together (DeepFM, Guo et al. 2017). Its features are
-those of SVD++ (Koren 2008, section 4.2), for items as well ("flipped", Rendle, Zhang and Koren 2019), and columns. A user
-or an item has no factors of its own here: with them ml-latest-small is learnt by heart in a few epochs.
+those of SVD++ (Koren 2008, section 4.2), for items as well ("flipped", Rendle, Zhang and Koren 2019), and columns. No
+user or item has factors of its own here: with them ml-latest-small is learnt by heart in a few epochs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,9 @@ Numbers = NDArray[np.int64]
 
 START = 0.01  # deviation of factors at the start
 EPSILON = 1e-8  # of Adam: gradients of what few have are small
-MOST_STEPS = 160  # an epoch: each goes over all sets, so that an epoch's cost grows with the ratings and not their square
+MOST_STEPS = (
+    160  # an epoch: each goes over all sets, so that an epoch's cost grows with the ratings and not their square
+)
 ROWS_A_TIME = 512
 
 

@@ -38,8 +38,8 @@ from penchant.threads import Workers
 # For estimates of memory, counted in the code and compared with what processes took.
 EMBEDDING_COPIES = 3  # those trained, those validated, the best
 HIDDEN_COPIES = 4  # of a block of pairs: the first layer's sums, those of the items, rectified, and one in the making
-SET_ENTRY = 40  # bytes of a rating in the machine's sets: two ways, and an order while they are made
-MACHINE_COPIES = 13  # of a row of it: weights, gradients, moments, sums and theirs, what is validated, the best
+SET_ENTRY = 20  # bytes of a rating in the machine's sets, two ways
+MACHINE_COPIES = 6  # of a row of it beside those of what is learnt: gradients, moments, sums and theirs
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,9 @@ class Mlp(Model):
     def _new_machine(self, split: Split, seed: int) -> MachineTrainer | None:
         """To be trained beside the network, where there is anything for it to learn from."""
         asked, train = self.settings, split.train
-        columns = find_features(train.user_table, asked.user_columns, "user"), find_features(
-            train.item_table, asked.item_columns, "item"
+        columns = (
+            find_features(train.user_table, asked.user_columns, "user"),
+            find_features(train.item_table, asked.item_columns, "item"),
         )
         if not asked.history and not any(columns):
             return None
@@ -213,7 +214,13 @@ class Mlp(Model):
             layers |= {f"layer/{number}/weight": (wide, narrow), f"layer/{number}/bias": (wide,)}
         embeddings = {"user_embeddings": (n_users, of_user), "item_embeddings": (n_items, of_item)}
         machine = {} if self._machine is None else Machine.shapes(n_users, n_items, int(self.settings.factors))
-        return {**embeddings, **layers, **machine, "rating_range": (2,), **Prior.shapes(of_user + self._width_of_machine * bool(machine))}
+        return {
+            **embeddings,
+            **layers,
+            **machine,
+            "rating_range": (2,),
+            **Prior.shapes(of_user + self._width_of_machine * bool(machine)),
+        }
 
     def fit_memory(self, sizes: Sizes) -> Parts:
         """In an epoch its order of ratings, then a block of validation pairs, then one more copy of the embeddings."""

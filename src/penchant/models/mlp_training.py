@@ -109,9 +109,7 @@ class MlpTrainer:
         """Batch normalisation has no variance of one rating: the last batch then has two."""
         return start - 1 if self.settings.batch_normalisation and n - start == 1 and start else start
 
-    def _step(
-        self, users: Rows, items: Rows, ratings: Floats, first: int, scale: float, *, last: bool = True
-    ) -> float:
+    def _step(self, users: Rows, items: Rows, ratings: Floats, first: int, scale: float, *, last: bool = True) -> float:
         """Learn from one batch; `first` is its first rating's number. Returns the sum of squared errors."""
         n, parts = len(ratings), -(-len(ratings) // self.part)
         self.workers.share(np.arange(parts), partial(self._learn_parts, users, items, ratings, first))
@@ -122,8 +120,8 @@ class MlpTrainer:
         self.adam.step(gradient, self.settings.learning_rate * scale)
         self.workers.share(np.arange(2), partial(self._move, users, items, self.settings.embedding_rate * scale))
         if self.machine is not None:
-            gathered = (one[:n] for one in self.gathered)
-            self.workers.share(np.arange(2), partial(self.machine.collect, users, items, *gathered))
+            of_users, of_items = (one[:n] for one in self.gathered)
+            self.workers.share(np.arange(2), partial(self.machine.collect, users, items, of_users, of_items))
             self.machine.batch_done(n, scale, self.workers, last=last)
         return float(self.squared[:parts].sum())
 
