@@ -28,9 +28,7 @@ Numbers = NDArray[np.int64]
 
 START = 0.01  # deviation of factors at the start
 EPSILON = 1e-8  # of Adam: gradients of what few have are small
-MOST_STEPS = (
-    160  # an epoch: each goes over all sets, so that an epoch's cost grows with the ratings and not their square
-)
+MOST_STEPS = 80  # an epoch: each goes over all sets, and a step a batch would grow with the square of the ratings
 ROWS_A_TIME = 512
 
 

@@ -50,7 +50,7 @@ class MlpSettings(Settings):
     epochs: int = setting(8, "How often every rating is learnt from.", low=1, search=(1, 10))
     batch_size: int = setting(1024, "Ratings a step.", low=2, search=(128, 2048))
     learning_rate: float = setting(0.001, "Step length of the layers (Adam).", above=0, search=(3e-4, 1e-2))
-    embedding_rate: float = setting(0.03, "Step length of the embeddings (Adagrad).", above=0, search=(0.003, 10))
+    embedding_rate: float = setting(0.01, "Step length of the embeddings (Adagrad).", above=0, search=(0.003, 10))
     weight_decay: float = setting(0.0003, "Pull of layers towards 0.", low=0, search=(1e-4, 0.3))
     embedding_decay: float = setting(0.0003, "Pull of embeddings towards 0.", low=0, search=(1e-4, 0.1))
     initial_deviation: float = setting(0.0006, "Deviation of embeddings at the start.", low=0, search=(1e-4, 0.1))
