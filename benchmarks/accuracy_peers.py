@@ -109,7 +109,7 @@ def _ours(sampling: Mapping[str, Any]) -> list[Contender]:
     return [
         Contender("penchant bias", script, "bias", quick={}),
         Contender("penchant mf", script, "mf", quick={"epochs": 1}),
-        Contender("penchant mlp", script, "mlp", quick={"epochs": 1}, data=("small",)),
+        Contender("penchant mlp", script, "mlp", quick={"epochs": 1}),
         Contender(f"{OURS}, ids only", script, "bayes", {**sampling, **ids_only()}, quick),
         Contender(OURS, script, "bayes", sampling, quick),
     ]

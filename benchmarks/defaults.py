@@ -18,6 +18,7 @@ from typing import Any
 
 import environment
 import numpy as np
+import report
 
 from penchant.data.interactions import Interactions
 from penchant.data.read import read_ratings
@@ -26,13 +27,15 @@ from penchant.models import Model, build
 from penchant.models.fitting import FitOptions
 
 PACKAGES = ("penchant", "numpy", "numba", "torch")
+ALONE = {**report.ALONE, "epochs": 2}  # the network without histories and columns
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "bias": ("bias", {}),
     "dot": ("dot", {}),
     "mf": ("mf", {}),
     "mf, learning_rate 0.02, weight_decay 0.1": ("mf", {"learning_rate": 0.02, "weight_decay": 0.1}),
-    "mlp 100": ("mlp", {}),
-    "mlp 100,50": ("mlp", {"layers": (100, 50)}),
+    "mlp": ("mlp", {}),
+    "mlp 100": ("mlp", ALONE),
+    "mlp 100,50": ("mlp", {**ALONE, "layers": (100, 50)}),
 }
 SEEDS = (11, 12, 13, 14, 15)
 STRANGERS = 0.1  # of the users

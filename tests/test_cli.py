@@ -154,7 +154,7 @@ def test_every_setting_of_every_model_is_a_flag_with_its_default(said: Any) -> N
         for field in model_class(model).settings_class.describe():
             assert f"--{field.name.replace('_', '-')} " in page
     assert (
-        "How many numbers describe each user and each item. (default: dot, mf 50; bayes 16; als, bpr, sequence 64)"
+        "How many numbers describe each user and each item. (default: dot, mf 50; mlp 32; bayes 16; als, bpr, sequence 64)"
         in page
     )
     assert "--rating-range LOW,HIGH|auto|none" in page

@@ -24,6 +24,7 @@ READING_ORDER = [
     "kernels.noise",
     "kernels.ordinal",
     "kernels.network",
+    "kernels.sets",
     "kernels.sgd",
     "kernels.tiles",
     "kernels.topk",
@@ -71,7 +72,10 @@ READING_ORDER = [
     "models.memory",
     "models.sgd_training",
     "models.dense",
+    "models.adam",
+    "models.machine_training",
     "models.mlp_training",
+    "models.machine",
     "models.base",
     "models.baseline",
     "models.preferences",
@@ -92,6 +96,8 @@ READING_ORDER = [
     "models.attention",
     "models.sequence_training",
     "models.sequence",
+    "models.network_epochs",
+    "models.mlp",
     "models.networks",
     "models",
     "newcomers",
@@ -207,14 +213,14 @@ def test_kernels_know_nothing_of_penchant_but_kernels(module: str) -> None:
 
 
 def test_concrete_models_do_not_import_each_other() -> None:
-    concrete = {"models.baseline", "models.factors", "models.networks"}
+    concrete = {"models.baseline", "models.factors", "models.mlp", "models.networks"}
     for module in concrete:
         assert not own_modules(MODULES[module]) & (concrete - {module})
 
 
 def test_serving_sees_no_concrete_model() -> None:
     for module in [name for name in MODULES if name.startswith("serving")]:
-        assert not own_modules(MODULES[module]) & {"models.baseline", "models.factors", "models.networks"}
+        assert not own_modules(MODULES[module]) & {"models.baseline", "models.factors", "models.mlp", "models.networks"}
 
 
 @pytest.mark.parametrize("library", HOMES)

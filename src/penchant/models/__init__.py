@@ -12,7 +12,8 @@ from penchant.models.bayes import Bayes
 from penchant.models.bpr import Bpr
 from penchant.models.factors import Dot, Mf
 from penchant.models.itemitem import Ease, ItemKnn
-from penchant.models.networks import Mlp, Own
+from penchant.models.mlp import Mlp
+from penchant.models.networks import Own
 from penchant.models.popularity import Popularity
 from penchant.models.sequence import Sequence
 

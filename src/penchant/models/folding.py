@@ -147,7 +147,7 @@ def contributions(prior: Prior, predict: Predictor, ratings: NDArray[np.floating
         of_item: as `predict`, for the item alone.
     """
     vector = most_probable(prior, predict, ratings)
-    return pulls(prior, predict, ratings, vector) @ _slope_between(of_item, prior.mean, vector)
+    return pulls(prior, predict, ratings, vector) @ slope_between(of_item, prior.mean, vector)
 
 
 def pulls(prior: Prior, predict: Predictor, ratings: NDArray[np.floating[Any]], vector: Array) -> Array:
@@ -170,7 +170,7 @@ def pulls(prior: Prior, predict: Predictor, ratings: NDArray[np.floating[Any]], 
     return moved
 
 
-def _slope_between(predict: Predictor, start: Array, end: Array) -> Array:
+def slope_between(predict: Predictor, start: Array, end: Array) -> Array:
     """The average slope of one prediction on a straight line, (d,): at the middles of LINE equal parts."""
     places = (np.arange(LINE) + 0.5) / LINE
     slope: Array = np.mean([predict(start + place * (end - start))[1][0] for place in places], axis=0)

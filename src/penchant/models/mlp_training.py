@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penchant.data.split import Split
+from penchant.models.adam import Adam
 from penchant.models.dense import Dense, Layer, Noise
 from penchant.models.fitting import FitOptions
-from penchant.models.momenta import Momenta
+from penchant.models.machine_training import MachineTrainer
 from penchant.models.ranges import Squash
 from penchant.models.schedule import SCHEDULES, one_cycle_momentum
 from penchant.seeds import numpy_generator
@@ -32,26 +33,6 @@ def embedding_size(n: int) -> int:
     return min(600, round(1.6 * n**0.56))
 
 
-class Adam(Momenta):
-    """AdamW over one vector of weights."""
-
-    def __init__(self, weights: Floats, weight_decay: float) -> None:
-        super().__init__(weight_decay)
-        self.weights = weights
-        self.means, self.squares = np.zeros_like(weights), np.zeros_like(weights)
-
-    def step(self, gradients: Floats, rate: float) -> None:
-        """Move the weights."""
-        from penchant.kernels.network import adam_step
-
-        self.advance()
-        numbers = (
-            self.momentum, self.square_momentum, rate / (1 - self.mean_start), 1 - self.square_start,
-            1 - rate * self.weight_decay, self.epsilon,
-        )  # fmt: skip
-        adam_step(self.weights, self.means, self.squares, gradients, *map(np.float32, numbers))
-
-
 class MlpTrainer:
     """Epochs of an `mlp`: Adam with decoupled decay for the layers, lazy Adagrad for the embeddings.
 
@@ -62,10 +43,13 @@ class MlpTrainer:
     result is the same for any number of threads. With normalisation over the batch there is one part.
     """
 
-    def __init__(self, settings: Any, split: Split, options: FitOptions, workers: Workers) -> None:
+    def __init__(
+        self, settings: Any, split: Split, options: FitOptions, workers: Workers, machine: MachineTrainer | None = None
+    ) -> None:
         self.settings = settings
         self.train = split.train
         self.workers = workers
+        self.machine = machine
         self.order = numpy_generator(options.seed, "order of ratings")
         generator = numpy_generator(options.seed, "initial embeddings")
         self.users = self._embedding(self.train.n_users, generator)
@@ -99,6 +83,8 @@ class MlpTrainer:
         self.gradients = np.empty((parts, len(self.network.weights)), np.float32)
         self.layer_gradients: list[list[Layer]] = [self.network.views(vector) for vector in self.gradients]
         self.squared = np.zeros(parts)
+        if self.machine is not None:
+            self.gathered = self.machine.room(batch)
 
     def run_epoch(self, epoch: int, progressed: Callable[[float], None]) -> float:
         """One pass over the shuffled ratings; the mean squared error before each step."""
@@ -113,7 +99,8 @@ class MlpTrainer:
             progress = (epoch + step * size / n) / self.settings.epochs
             if self.settings.schedule == "one-cycle":
                 self.adam.momentum = one_cycle_momentum(progress)
-            total += self._step(users[part], items[part], ratings[part], epoch * n + start, schedule(progress))
+            batch = users[part], items[part], ratings[part]
+            total += self._step(*batch, epoch * n + start, schedule(progress), last=start + size >= n)
             if step % 64 == 63:
                 progressed(min((start + size) / n, 1.0))
         return total / n
@@ -122,7 +109,7 @@ class MlpTrainer:
         """Batch normalisation has no variance of one rating: the last batch then has two."""
         return start - 1 if self.settings.batch_normalisation and n - start == 1 and start else start
 
-    def _step(self, users: Rows, items: Rows, ratings: Floats, first: int, scale: float) -> float:
+    def _step(self, users: Rows, items: Rows, ratings: Floats, first: int, scale: float, *, last: bool = True) -> float:
         """Learn from one batch; `first` is its first rating's number. Returns the sum of squared errors."""
         n, parts = len(ratings), -(-len(ratings) // self.part)
         self.workers.share(np.arange(parts), partial(self._learn_parts, users, items, ratings, first))
@@ -132,6 +119,10 @@ class MlpTrainer:
         gradient *= np.float32(1 / n)
         self.adam.step(gradient, self.settings.learning_rate * scale)
         self.workers.share(np.arange(2), partial(self._move, users, items, self.settings.embedding_rate * scale))
+        if self.machine is not None:
+            of_users, of_items = (one[:n] for one in self.gathered)
+            self.workers.share(np.arange(2), partial(self.machine.collect, users, items, of_users, of_items))
+            self.machine.batch_done(n, scale, self.workers, last=last)
         return float(self.squared[:parts].sum())
 
     def _learn_parts(self, users: Rows, items: Rows, ratings: Floats, first: int, parts: Numbers) -> None:
@@ -149,10 +140,15 @@ class MlpTrainer:
         layers = self._noise(self.settings.dropout, self.seeds[:-1], first + at.start)
         embeddings.apply(x, 0)
         z, last, steps = self.network.forward(x, layers)
+        if self.machine is not None:
+            gathered = [one[at] for one in self.gathered]
+            z = z + self.machine.forward(users[at], items[at], *gathered)
         predictions, slopes = self._squeeze(z)
         errors = predictions - ratings[at]
         self.squared[part] = np.dot(errors, errors)
         slopes *= 2 * errors
+        if self.machine is not None:
+            self.machine.backward(slopes, *gathered)
         back = self.input_gradients[at]
         self.network.backward(slopes, last, steps, layers, self.layer_gradients[part], back)
         embeddings.apply(back, 0)
@@ -189,16 +185,19 @@ class MlpTrainer:
         }
         for number, (weight, bias) in enumerate(self.network.folded()):
             arrays |= {f"layer/{number}/weight": weight, f"layer/{number}/bias": bias}
-        return arrays
+        return arrays if self.machine is None else arrays | self.machine.arrays()
 
     def state(self) -> Any:
         """A copy of what is trained."""
         averages = [(average.mean.copy(), average.variance.copy()) for average in self.network.averages]
-        return self.users.copy(), self.items.copy(), self.network.weights.copy(), averages
+        machine = None if self.machine is None else self.machine.state()
+        return self.users.copy(), self.items.copy(), self.network.weights.copy(), averages, machine
 
     def load(self, state: Any) -> None:
         """Take back a copy."""
-        users, items, weights, averages = state
+        users, items, weights, averages, machine = state
+        if self.machine is not None:
+            self.machine.load(machine)
         for mine, kept in ((self.users, users), (self.items, items), (self.network.weights, weights)):
             np.copyto(mine, kept)
         for average, (mean, variance) in zip(self.network.averages, averages, strict=True):

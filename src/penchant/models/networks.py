@@ -1,255 +1,31 @@
-"""Networks: the embedding network `mlp`, and any torch module that a user brings.
-
-Only training needs torch (models/torch_training.py). A fitted `mlp` is a few matrices and is scored, saved
-and served from them with NumPy. A module of the user's own is code, and is scored by torch.
-"""
+"""Networks of a user's own: any torch module. It is code, and is trained and scored by torch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
 from penchant.data.split import Split
 from penchant.errors import ArtifactError
-from penchant.models.base import PAIRS_A_TIME, Explanation, Floats, Floats64, Model, Rows, Shapes, Validation
+from penchant.models.base import PAIRS_A_TIME, Explanation, Floats, Floats64, Model, Rows, Shapes
 from penchant.models.fitting import FitLog, FitOptions, run_epochs
-from penchant.models.folding import Array, Predictor, Prior, contributions, most_probable
-from penchant.models.memory import FLOAT, Parts, Sizes
-from penchant.models.mlp_training import EPOCH, MlpTrainer, embedding_size
-from penchant.models.ranges import Squash
+from penchant.models.memory import Parts, Sizes
+from penchant.models.network_epochs import NetworkTraining
 from penchant.models.schedule import ScheduleName
-from penchant.models.settings import RatingRange, Settings, setting
-from penchant.threads import Workers
+from penchant.models.settings import Settings, setting
 
 if TYPE_CHECKING:
     import torch
 
 # For estimates of memory, counted in the code and compared with what processes took.
-EMBEDDING_COPIES = 3  # those trained, those validated, the best
-HIDDEN_COPIES = 4  # of a block of pairs: the first layer's sums, those of the items, rectified, and one in the making
 MODULE_COPIES = 6  # weights, gradients, two moments, those validated, the best
 MODULE_PAIR = 1200  # bytes that a module makes of a pair: nobody knows, and this is 300 numbers
 TORCH_EPOCH = 44  # bytes of a rating: rows as int64, an order, and the ratings in it
 SAMPLED = 256  # users or items that stand for all where a black box has to be averaged
 REFERENCES = 256  # training users that a folded-in user of a black box is mixed from
-
-
-@dataclass(frozen=True)
-class MlpSettings(Settings):
-    """Settings of `mlp`."""
-
-    layers: tuple[int, ...] = setting((100,), "Widths of the hidden layers.", low=1, search=((100,), (100, 50), (64,)))
-    epochs: int = setting(2, "How often every rating is learnt from.", low=1, search=(1, 10))
-    batch_size: int = setting(512, "Ratings a step.", low=2, search=(64, 1024))
-    learning_rate: float = setting(0.001, "Step length of the layers (Adam).", above=0, search=(3e-4, 1e-2))
-    embedding_rate: float = setting(3.0, "Step length of the embeddings (Adagrad).", above=0, search=(0.02, 10))
-    weight_decay: float = setting(0.0003, "Pull of layers towards 0.", low=0, search=(1e-4, 0.3))
-    embedding_decay: float = setting(0.0003, "Pull of embeddings towards 0.", low=0, search=(1e-4, 0.1))
-    initial_deviation: float = setting(0.0006, "Deviation of embeddings at the start.", low=0, search=(1e-4, 0.1))
-    dropout: float = setting(0.0, "Part of each hidden layer left out in a step.", low=0, high=0.95, search=(0, 0.5))
-    embedding_dropout: float = setting(
-        0.1, "Part of the embeddings left out in a step.", low=0, high=0.95, search=(0, 0.6)
-    )
-    batch_normalisation: bool = setting(False, "Normalise each hidden layer over the batch.", search=(False, True))
-    rating_range: RatingRange = setting(
-        "auto",
-        "Range of the sigmoid that predictions pass; auto: a tenth beyond the scale on each side; none: no sigmoid.",
-        search=("auto", "none"),
-    )
-    schedule: ScheduleName = setting("linear", "How the learning rates change.", search=("linear", "one-cycle"))
-
-
-@final
-class Mlp(Model):
-    """Embeddings of user and item, side by side through hidden layers (fastai's EmbeddingNN, CollabNN).
-
-    hidden = relu(W [user embedding, item embedding] + b), …, prediction = sigmoid(w hidden + c) into the range.
-    A batch normalisation is folded into the layer after it when training ends, so that what is kept is
-    matrices and vectors whatever the settings.
-    """
-
-    name = "mlp"
-    settings_class = MlpSettings
-
-    def __init__(self, settings: Settings | None = None) -> None:
-        super().__init__(settings)
-        self._hidden_of_items: Floats | None = None
-
-    def _fit(self, split: Split, options: FitOptions) -> FitLog:
-        with Workers(options.n_threads) as workers:
-            trainer = MlpTrainer(self.settings, split, options, workers)
-            log = run_epochs(_NetworkTraining(self, trainer, split), self.name, options)
-            self._adopt(trainer)
-        self.parameters |= Prior.of(self._parameter("user_embeddings"), log.epochs[log.kept_epoch].train_loss).pack()
-        return log
-
-    def _adopt(self, trainer: Any) -> None:
-        self.parameters |= trainer.arrays()
-        self._forget()
-
-    def _forget(self) -> None:
-        self._hidden_of_items = None
-
-    def _pair_scores(self, user_rows: Rows, item_rows: Rows) -> Floats:
-        return self._finish(self._hidden_of_users(self.user_vectors(user_rows)) + self._item_hidden()[item_rows])
-
-    def user_vectors(self, user_rows: Rows) -> Floats:
-        """The embedding of each user, (n, user embedding size)."""
-        return self._parameter("user_embeddings")[user_rows]
-
-    def scores_of(self, user_vectors: Floats) -> Floats:
-        hidden = self._hidden_of_users(user_vectors)
-        return np.stack([self._finish(one + self._item_hidden()) for one in hidden])
-
-    def fold_in(self, item_rows: Rows, ratings: Floats) -> Floats:
-        prior = Prior.unpack(self.parameters)
-        return most_probable(prior, self._predictor(item_rows), ratings).astype(np.float32)
-
-    def contributions(self, item_rows: Rows, ratings: Floats, item_row: int) -> Floats64:
-        of_item = self._predictor(np.array([item_row], np.int32))
-        return contributions(Prior.unpack(self.parameters), self._predictor(item_rows), ratings, of_item)
-
-    def _predictor(self, item_rows: Rows) -> Predictor:
-        """From a user vector to its scores of some items, and their derivatives by it."""
-        items = self._item_hidden()[item_rows].astype(np.float64)
-        weight = self._user_weight().astype(np.float64)
-
-        def predict(vector: Array) -> tuple[Array, Array]:
-            predictions, slopes = self._forward_and_slope(weight @ vector + items)
-            return predictions, slopes @ weight
-
-        return predict
-
-    def _shapes(self, n_users: int, n_items: int) -> Shapes:
-        of_user, of_item = (self.parameters[f"{side}_embeddings"].shape[1] for side in ("user", "item"))
-        widths = (of_user + of_item, *self.settings.layers, 1)
-        layers: Shapes = {}
-        for number, (narrow, wide) in enumerate(pairwise(widths)):
-            layers |= {f"layer/{number}/weight": (wide, narrow), f"layer/{number}/bias": (wide,)}
-        embeddings = {"user_embeddings": (n_users, of_user), "item_embeddings": (n_items, of_item)}
-        return {**embeddings, **layers, "rating_range": (2,), **Prior.shapes(of_user)}
-
-    def fit_memory(self, sizes: Sizes) -> Parts:
-        """In an epoch its order of ratings, then a block of validation pairs, then one more copy of the embeddings."""
-        one = self.learnt_memory(sizes)
-        return {
-            "the embeddings of users and items, and copies": EMBEDDING_COPIES * one,
-            "the ratings in an epoch, and their validation": max(EPOCH * sizes.train, self.block_memory(sizes), one),
-            "the hidden layer of items": 2 * FLOAT * self.settings.layers[0] * sizes.items,
-            "the distribution of users": Prior.memory(embedding_size(sizes.users)),
-        }
-
-    def learnt_memory(self, sizes: Sizes) -> int:
-        return FLOAT * sum(embedding_size(n) * n for n in (sizes.users, sizes.items))
-
-    def block_memory(self, sizes: Sizes) -> int:
-        numbers = embedding_size(sizes.users) + HIDDEN_COPIES * max(self.settings.layers)
-        return FLOAT * numbers * min(sizes.valid, PAIRS_A_TIME)
-
-    def explain(self, user_vector: Floats, item_row: int) -> Explanation:
-        """Against an average user and an average item: what each side changes alone, and both together."""
-        user = self._hidden_of_users(user_vector[None])
-        average_user = self._average_user_hidden()
-        item = self._item_hidden()[item_row]
-        average_item = self._item_hidden().mean(axis=0)
-        corners = np.concatenate((average_user + average_item, user + average_item, average_user + item, user + item))
-        neither, only_user, only_item, both = self._finish(corners).astype(np.float64).tolist()
-        parts = {
-            "mean": neither,
-            "user": only_user - neither,
-            "item": only_item - neither,
-            "match": both - only_user - only_item + neither,
-        }
-        return Explanation(parts, both)
-
-    def item_factors(self) -> Floats:
-        """What each item contributes to the first hidden layer, centred.
-
-        The embeddings themselves are wider than what the network uses of them: most of their directions
-        keep the noise that they started with.
-        """
-        hidden = self._item_hidden()
-        return hidden - hidden.mean(axis=0)
-
-    def item_biases(self) -> Floats:
-        """The prediction for an average user, less its mean over items."""
-        scores = self._finish(self._average_user_hidden() + self._item_hidden())
-        return scores - scores.mean()
-
-    def _average_user_hidden(self) -> Floats:
-        average = self._parameter("user_embeddings").mean(axis=0, dtype=np.float64)
-        return self._hidden_of_users(average[None].astype(np.float32))
-
-    def _user_weight(self) -> Floats:
-        """The part of the first layer that sees the user, (width, user embedding size)."""
-        size = self._parameter("user_embeddings").shape[1]
-        return self._parameter("layer/0/weight")[:, :size]
-
-    def _hidden_of_users(self, user_vectors: Floats) -> Floats:
-        return user_vectors @ self._user_weight().T
-
-    def _item_hidden(self) -> Floats:
-        """The items' part of the first layer with its bias, (n_items, width); computed once."""
-        if self._hidden_of_items is None:
-            size = self._parameter("user_embeddings").shape[1]
-            weight = self._parameter("layer/0/weight")[:, size:]
-            hidden = self._parameter("item_embeddings") @ weight.T + self._parameter("layer/0/bias")
-            self._hidden_of_items = hidden
-        return self._hidden_of_items
-
-    def _finish(self, z: Floats) -> Floats:
-        """From the first layer's sums (n, width) to scores (n,)."""
-        for layer in range(1, len(self.settings.layers) + 1):
-            weight, bias = self._layer(layer)
-            z = np.maximum(z, np.float32(0)) @ weight.T + bias
-        return self._squash(z[:, 0])
-
-    def _forward_and_slope(self, z: Array) -> tuple[Array, Array]:
-        """Scores (n,) and their derivatives by the first layer's sums (n, width)."""
-        active = []
-        for layer in range(1, len(self.settings.layers) + 1):
-            weight, bias = self._layer(layer)
-            active.append(z > 0)
-            z = np.maximum(z, 0) @ weight.T.astype(np.float64) + bias
-        scores, slope = self._squash.with_slope(z[:, 0])
-        slopes = slope[:, None]
-        for layer in range(len(self.settings.layers), 0, -1):
-            slopes = slopes @ self._layer(layer)[0].astype(np.float64) * active[layer - 1]
-        return scores, slopes
-
-    def _layer(self, layer: int) -> tuple[Floats, Floats]:
-        return self._parameter(f"layer/{layer}/weight"), self._parameter(f"layer/{layer}/bias")
-
-    @property
-    def _squash(self) -> Squash:
-        return Squash.unpack(self._parameter("rating_range"))
-
-
-class _NetworkTraining:
-    """Epochs of a trainer of torch_training; what is validated is the model as it would be served."""
-
-    def __init__(self, model: Mlp | Own, trainer: Any, split: Split) -> None:
-        self.model = model
-        self.trainer = trainer
-        self.validation = Validation(model, split)
-        self.epochs: int = model.settings.epochs
-
-    def run_epoch(self, epoch: int, progressed: Callable[[float], None]) -> float:
-        return float(self.trainer.run_epoch(epoch, progressed))
-
-    def valid_loss(self) -> float | None:
-        self.model._adopt(self.trainer)
-        return self.validation.loss(self.model.pair_scores)
-
-    def snapshot(self) -> Any:
-        return self.trainer.state()
-
-    def restore(self, state: Any) -> None:
-        self.trainer.load(state)
 
 
 @dataclass(frozen=True)
@@ -299,7 +75,7 @@ class Own(Model):
 
         module = self._build(split.train.n_users, split.train.n_items, options.seed)
         with OwnTrainer(module, self.settings, split, options) as trainer:
-            log = run_epochs(_NetworkTraining(self, trainer, split), self.name, options)
+            log = run_epochs(NetworkTraining(self, trainer, split), self.name, options)
             self._adopt(trainer)
         self.parameters["noise"] = np.array([log.epochs[log.kept_epoch].train_loss])
         return log

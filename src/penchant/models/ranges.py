@@ -71,3 +71,7 @@ class Squash:
             return prediction
         place = float(np.clip((prediction - self.low) / (self.high - self.low), 0.01, 0.99))
         return float(np.log(place / (1 - place)))
+
+    def slope(self, prediction: float) -> float:
+        """How fast predictions rise with z where they are this one; 1 without a range."""
+        return float(self.with_slope(np.array([self.inverse(prediction)]))[1][0])
