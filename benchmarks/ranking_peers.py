@@ -25,20 +25,25 @@ LENSKIT = ("torch", "lenskit==2025.8.1")  # torch first: constraints.txt then se
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers that are tried, every factor alike.
+    """Numbers that are tried.
 
     Attributes:
         low, high: ends.
         is_whole: only whole numbers.
+        is_log: every factor alike; otherwise every difference, as where 0 is among them.
     """
 
     low: float
     high: float
     is_whole: bool = False
+    is_log: bool = True
 
     def draw(self, generator: np.random.Generator) -> float | int:
         """One of them."""
-        value = float(np.exp(generator.uniform(np.log(self.low), np.log(self.high))))
+        if self.is_log:
+            value = float(np.exp(generator.uniform(np.log(self.low), np.log(self.high))))
+        else:
+            value = float(generator.uniform(self.low, self.high))
         return round(value) if self.is_whole else float(f"{value:.3g}")
 
     def __str__(self) -> str:
@@ -108,7 +113,8 @@ def of_penchant(model: str, *names: str) -> Contender:
     for setting in model_class(model).settings_class.describe():
         if setting.name in names:
             one = Dimension.of(setting)
-            found[one.name] = tuple(one.values.values()) if one.values else Range(one.low, one.high, one.is_whole)
+            numbers = Range(one.low, one.high, one.is_whole, one.is_log)
+            found[one.name] = tuple(one.values.values()) if one.values else numbers
     return Contender(f"penchant {model}", "penchant_worker.py", model, found)
 
 
