@@ -10,13 +10,14 @@ from penchant.models.base import Explanation, Model
 from penchant.models.baseline import Bias
 from penchant.models.bayes import Bayes
 from penchant.models.bpr import Bpr
+from penchant.models.explicit_als import ExplicitAls
 from penchant.models.factors import Dot, Mf
 from penchant.models.itemitem import Ease, ItemKnn
 from penchant.models.networks import Mlp, Own
 from penchant.models.popularity import Popularity
 
 MODELS: dict[str, type[Model]] = {
-    model.name: model for model in (Bias, Dot, Mf, Mlp, Bayes, Popularity, ItemKnn, Ease, Als, Bpr)
+    model.name: model for model in (Bias, Dot, Mf, ExplicitAls, Mlp, Bayes, Popularity, ItemKnn, Ease, Als, Bpr)
 }
 
 
