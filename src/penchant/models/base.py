@@ -260,7 +260,7 @@ class Model(ABC):
         if self.ranks_only:
             raise UnsupportedError(
                 f"A {self.name} model ranks items; it does not predict ratings.",
-                remedy="Ask it for recommendations, or fit a model of ratings: bias, dot, mf, explicit-als, mlp or bayes.",
+                remedy="Ask it for recommendations, or fit a model of ratings: bias, dot, mf, mlp or bayes.",
             )
         return self.clip(self.pair_scores(user_rows, item_rows, context))
 
