@@ -1,8 +1,8 @@
 """Epochs of penchant's als with the objective of Hu, Koren and Volinsky as implicit has it.
 
 With confidence c of what was taken, c (1 - s)^2 - s^2 = (c - 1) (s - t)^2 - t, where t = c / (c - 1). Divided by
-(c - 1) t^2, and with scores and factors in units of t and its root, that is what als minimises: weights of 1, unobserved
-pairs of 1 / (c - 1), and a pull of PULL / (t (c - 1)).
+(c - 1) t^2, and with scores and factors in units of t and its root, that is what als minimises: weights of 1,
+unobserved pairs of 1 / (c - 1), and a pull of PULL / (t (c - 1)).
 """
 
 from __future__ import annotations
