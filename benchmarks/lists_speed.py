@@ -29,7 +29,7 @@ from result_tables import Table, seconds, show_tables, times, write_report
 from speed import count
 
 sys.path.append(str(Path(__file__).resolve().parent / "workers" / "lists"))
-from lists_data import CONFIDENCE, PULL, draw  # noqa: E402, the workers' own module
+from lists_data import CONFIDENCE, PULL, draw
 
 ROOT = peer_venv.ROOT / ".benchmarks" / "lists"
 LONGEST = 3600.0  # seconds of one worker
@@ -176,12 +176,12 @@ def markdown(found: Found) -> str:
         "# Lists: learning and measuring beside peer libraries",
         "\n".join(environment.lines(found["environment"])),
         f"Learning: {given['interactions']:,} interactions drawn (a little fewer are distinct) of 100,000 users and"
-        " 20,000 items, popularity and activity by power laws, half of it in 50 groups of taste. Both libraries minimise the"
-        f" objective of Hu, Koren and Volinsky 2008 with a confidence of {CONFIDENCE:g} and a regularisation of {PULL:g};"
+        " 20,000 items, popularity and activity by power laws, half of it in 50 groups of taste. Both libraries"
+        f" minimise the objective of Hu, Koren and Volinsky 2008, confidence {CONFIDENCE:g}, regularisation {PULL:g};"
         " it is given for each interaction after the last epoch, lower is better. The first epoch is not in the median."
         " Conjugate gradients are implicit's three steps, and penchant's until they are close.",
-        "Measuring: 64 factors of 100,000 users and 50,000 items, the same random ones for all; the 20 best of all items"
-        " that a user has not taken, NDCG@10 and Recall@20 with each library's own functions (penchant's time includes"
+        "Measuring: 64 factors of 100,000 users and 50,000 items, the same random ones for all; the 20 best of all"
+        " items that a user has not taken, NDCG@10 and Recall@20 with each library's own functions (penchant's time includes"
         " 95 % intervals). A library that was given fewer users is compared by the time of a user.",
         "Memory: users ranked over all items; what is held before consists of the factors and the data. The system"
         " refuses more data than the limit.",

@@ -23,6 +23,7 @@ seconds, objectives = [], []
 
 
 def ended(epoch: int, elapsed: float, *loss: float) -> None:
+    del epoch, loss
     seconds.append(elapsed)
     objectives.append(objective(users, items, model.user_factors, model.item_factors))
 

@@ -6,7 +6,6 @@ import time
 
 import numpy as np
 import pandas as pd
-import torch
 from lenskit.als import ImplicitMFScorer
 from lenskit.batch import recommend
 from lenskit.data import ItemListCollection, from_interactions_df
@@ -25,8 +24,8 @@ data = from_interactions_df(pd.DataFrame({"user_id": users[~out], "item_id": ite
 pipeline = topn_pipeline(ImplicitMFScorer, {"embedding_size": given.factors, "epochs": 1}, n=20)
 pipeline.train(data, TrainingOptions(rng=0))
 scorer = pipeline.node("scorer").component
-scorer.user_embeddings = torch.from_numpy(p[data.users.ids()])
-scorer.item_embeddings = torch.from_numpy(q[data.items.ids()])
+scorer.user_embeddings = p[data.users.ids()]
+scorer.item_embeddings = q[data.items.ids()]
 mine = out & (users < given.users)
 asked = np.unique(users[mine])
 held = ItemListCollection.from_df(pd.DataFrame({"user_id": users[mine], "item_id": items[mine]}), ["user_id"])
