@@ -124,7 +124,7 @@ def memory(runs: Runs, n_users: int) -> Found | None:
     n = 1_000_000
     tables = 2 * n * 64 * 4  # both factors
     limit = tables + 1_500_000_000 + SPARE  # with the data, the libraries, and threads' stacks
-    how = {"data": data(n, n, 100 * n_users), "factors": 64, "limit": limit}
+    how = {"data": data(n, n, 5 * n), "factors": 64, "limit": limit}
     asked = min(n_users, MILLION_USERS)
     found = runs.one((), "penchant_evaluation_worker.py", environment.usable_cores(), users=asked, **how)
     return found and {**found, "limit": limit, "of_users": n, "items": n}
@@ -181,8 +181,8 @@ def markdown(found: Found) -> str:
         " it is given for each interaction after the last epoch, lower is better. The first epoch is not in the median."
         " Conjugate gradients are implicit's three steps, and penchant's until they are close.",
         "Measuring: 64 factors of 100,000 users and 50,000 items, the same random ones for all; the 20 best of all"
-        " items that a user has not taken, NDCG@10 and Recall@20 with each library's own functions (penchant's time includes"
-        " 95 % intervals). A library that was given fewer users is compared by the time of a user.",
+        " items that a user has not taken, NDCG@10 and Recall@20 with each library's own functions (penchant's"
+        " time includes 95 % intervals). A library that was given fewer users is compared by the time of a user.",
         "Memory: users ranked over all items; what is held before consists of the factors and the data. The system"
         " refuses more data than the limit.",
     ]
