@@ -30,7 +30,7 @@ class Range:
     Attributes:
         low, high: ends.
         is_whole: only whole numbers.
-        is_log: every factor alike, not every difference; not of a range from 0.
+        is_log: every factor alike; otherwise every difference, as where 0 is among them.
     """
 
     low: float
@@ -40,8 +40,10 @@ class Range:
 
     def draw(self, generator: np.random.Generator) -> float | int:
         """One of them."""
-        ends = np.array([self.low, self.high])
-        value = float(np.exp(generator.uniform(*np.log(ends))) if self.is_log else generator.uniform(*ends))
+        if self.is_log:
+            value = float(np.exp(generator.uniform(np.log(self.low), np.log(self.high))))
+        else:
+            value = float(generator.uniform(self.low, self.high))
         return round(value) if self.is_whole else float(f"{value:.3g}")
 
     def __str__(self) -> str:
@@ -111,9 +113,8 @@ def of_penchant(model: str, *names: str) -> Contender:
     for setting in model_class(model).settings_class.describe():
         if setting.name in names:
             one = Dimension.of(setting)
-            found[one.name] = (
-                tuple(one.values.values()) if one.values else Range(one.low, one.high, one.is_whole, one.is_log)
-            )
+            numbers = Range(one.low, one.high, one.is_whole, one.is_log)
+            found[one.name] = tuple(one.values.values()) if one.values else numbers
     return Contender(f"penchant {model}", "penchant_worker.py", model, found)
 
 

@@ -50,6 +50,9 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "ranking": Benchmark(
         (str(FOLDER / "ranking.py"),), "lists beside peer libraries, all tuned with one budget; $PENCHANT_DATA"
     ),
+    "lists": Benchmark(
+        (str(FOLDER / "lists_speed.py"),), "lists learnt and measured beside peer libraries, and their memory; an hour"
+    ),
     "defaults": Benchmark((str(FOLDER / "defaults.py"),), "accuracy with default settings; needs $PENCHANT_DATA"),
 }
 

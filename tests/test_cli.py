@@ -153,10 +153,8 @@ def test_every_setting_of_every_model_is_a_flag_with_its_default(said: Any) -> N
     for model in (*MODELS, "own"):
         for field in model_class(model).settings_class.describe():
             assert f"--{field.name.replace('_', '-')} " in page
-    assert (
-        "How many numbers describe each user and each item. (default: dot, mf 50; mlp 32; bayes 16; als, bpr, sequence 64)"
-        in page
-    )
+    defaults = "(default: dot, mf 50; explicit-als, als, bpr, sequence 64; mlp 32; bayes 16)"
+    assert f"How many numbers describe each user and each item. {defaults}" in page
     assert "--rating-range LOW,HIGH|auto|none" in page
 
 
@@ -187,7 +185,7 @@ MISTAKES = {
     "fit ratings.csv --modle mf": ("penchant fit has no option --modle", "Did you mean --model"),
     "compare ratings.csv --model mf": ("Did you mean --models?",),
     "fit ratings.csv --factors": ("--factors", "requires an argument"),
-    "fit ratings.csv --model nosuch": ("no model 'nosuch'", "bias, dot, mf, mlp"),
+    "fit ratings.csv --model nosuch": ("no model 'nosuch'", "bias, dot, mf, explicit-als, mlp"),
     "fit ratings.csv --model own": ("Which class", "path/file.py:ClassName"),
     "fit ratings.csv --model nosuch.py:Net": ("no Python file nosuch.py",),
     "fit ratings.csv --model mf --layers 100": ("mf has no setting 'layers'", "factors, epochs"),
@@ -249,7 +247,7 @@ MISTAKES = {
     "similar mf 'Flim 3 (1953)'": ("no item 'Flim 3 (1953)'", "Did you mean", "Film 3 (1953)"),
     "similar mf 3 -k 0": ("-k is 0",),
     "similar mf 3 --min-ratings -1": ("--min-ratings is -1",),
-    "similar bias 3": ("no item factors", "dot, mf, mlp or als"),
+    "similar bias 3": ("no item factors", "dot, mf, explicit-als, mlp, als, bpr or sequence"),
     "plot mf nosuch -o a.png": ("WHAT is 'nosuch'", "history, map, calibration"),
     "plot mf history": ("Missing option '-o'",),
     "data nosuch": ("No such command 'nosuch'", "penchant data --help"),

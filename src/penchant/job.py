@@ -84,7 +84,7 @@ def fit(
 
     Args:
         ratings: Interactions, or whatever `read_ratings` takes; or a Split made before.
-        model: a name ("bias", "dot", "mf", "mlp", "bayes"), a torch module (class or instance), or "file.py:ClassName".
+        model: a name of MODELS ("bias", "mf", "als", …), a torch module (class or instance), or "file.py:ClassName".
         valid, split, valid_fraction, given_fraction, last_n: how to validate; see `make_split`.
         seed: all randomness comes from it: same seed, same model.
         device: "auto", "cpu" or "cuda", for networks.

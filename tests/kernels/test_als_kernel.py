@@ -22,6 +22,7 @@ class Problem:
     starts: NDArray[np.int64]
     columns: NDArray[np.int32]
     weights: NDArray[np.float32]
+    targets: NDArray[np.float32]
     others: NDArray[np.float32]
     shared: NDArray[np.float32]
     ridges: NDArray[np.float32]
@@ -34,7 +35,9 @@ class Problem:
         numbers = [
             draw.random(n).astype(np.float32) + low for n, low in ((starts[-1], 0.5), (k, 0), (len(COUNTS), 0.2))
         ]
-        return cls(starts, columns, numbers[0], draw.standard_normal((300, k)).astype(np.float32), *numbers[1:])
+        others = draw.standard_normal((300, k)).astype(np.float32)
+        targets = draw.standard_normal(starts[-1]).astype(np.float32)
+        return cls(starts, columns, numbers[0], targets, others, *numbers[1:])
 
     def solve(
         self, steps: int, first: int = 0, start: float = 0.0, rows: int | None = None, close: float = 0.0
@@ -42,11 +45,11 @@ class Problem:
         n = len(COUNTS) - first if rows is None else rows
         found = np.full((n, len(self.shared)), start, np.float32)
         rest: tuple[Any, ...] = (self.others, self.shared, self.ridges, steps, np.float32(close), found)
-        solve_rows(first, self.starts, self.columns, self.weights, *rest)
+        solve_rows(first, self.starts, self.columns, self.weights, self.targets, *rest)
         return found
 
     def twin(self) -> NDArray[np.float64]:
-        """p = (D + sum of w q q')^-1 sum of w q, row by row."""
+        """p = (D + sum of w q q')^-1 sum of w t q, row by row."""
         found = []
         for row in range(len(COUNTS)):
             matrix = np.diag(self.shared.astype(np.float64) + self.ridges[row])
@@ -54,7 +57,7 @@ class Problem:
             for at in range(self.starts[row], self.starts[row + 1]):
                 q, w = self.others[self.columns[at]].astype(np.float64), float(self.weights[at])
                 matrix += w * np.outer(q, q)
-                right += w * q
+                right += w * float(self.targets[at]) * q
             found.append(np.linalg.solve(matrix, right))
         return np.array(found)
 
@@ -97,7 +100,7 @@ def test_a_solution_stays_where_it_is() -> None:
     found = problem.solve(100)
     again = found.copy()
     rest = problem.others, problem.shared, problem.ridges, 3, np.float32(0), again
-    solve_rows(0, problem.starts, problem.columns, problem.weights, *rest)
+    solve_rows(0, problem.starts, problem.columns, problem.weights, problem.targets, *rest)
     np.testing.assert_allclose(again, found, rtol=1e-4, atol=1e-5)
 
 
@@ -121,10 +124,11 @@ def test_losses_are_the_twins() -> None:
     problem = Problem.random(2 * UNIT)
     factors = problem.solve(0) / 2
     losses = np.full(len(COUNTS), np.nan)
-    row_losses(0, problem.starts, problem.columns, problem.weights, factors, problem.others, losses)
+    row_losses(0, problem.starts, problem.columns, problem.weights, problem.targets, factors, problem.others, losses)
     for row, (start, end) in enumerate(zip(problem.starts, problem.starts[1:], strict=False)):
         products = problem.others[problem.columns[start:end]].astype(np.float64) @ factors[row]
-        np.testing.assert_allclose(losses[row], np.sum(problem.weights[start:end] * (1 - products) ** 2), rtol=1e-4)
+        squares = (problem.targets[start:end] - products) ** 2
+        np.testing.assert_allclose(losses[row], np.sum(problem.weights[start:end] * squares), rtol=1e-4)
     some = np.empty(2)
-    row_losses(4, problem.starts, problem.columns, problem.weights, factors[4:6], problem.others, some)
+    row_losses(4, problem.starts, problem.columns, problem.weights, problem.targets, factors[4:6], problem.others, some)
     np.testing.assert_array_equal(some, losses[4:6])

@@ -13,8 +13,9 @@ from penchant.data.interactions import Interactions
 from penchant.data.split import Split, split_none
 from penchant.data.synthetic import checkerboard, planted
 from penchant.errors import SettingError
-from penchant.models.als import DIRECT, LAST_STEP, Als, AlsSettings, _AlsTraining
+from penchant.models.als import Als, AlsSettings, _AlsTraining
 from penchant.models.fitting import FitLog, FitOptions
+from penchant.models.least_squares import DIRECT, LAST_STEP
 from penchant.models.preferences import Positives
 from penchant.threads import Workers
 

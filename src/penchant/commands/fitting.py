@@ -41,8 +41,8 @@ def fit(
             "--model",
             "-m",
             metavar="NAME",
-            help="Of ratings: bias, dot, mf, mlp, bayes, or FILE.py:CLASS for a torch module of your own;"
-            " of preferences: popularity, item-knn, ease, als.",
+            help="Of ratings: bias, dot, mf, explicit-als, mlp, bayes, or FILE.py:CLASS for a torch module of your own;"
+            " of preferences: popularity, item-knn, ease, als, bpr.",
         ),
     ] = "mf",
     metrics: Metrics = None,

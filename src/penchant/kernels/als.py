@@ -2,10 +2,11 @@
 
 A row's system (Hu, Koren and Volinsky 2008, equation 4; here as in Rendle, Krichene, Zhang and Koren 2022, section 3)
 
-    (a Q'Q + Q_r' W Q_r + ridge I) p = Q_r' W 1
+    (a Q'Q + Q_r' W Q_r + ridge I) p = Q_r' W t
 
-has a dense part, a Q'Q, that is the same for all rows. Turned into its eigenvectors (the caller does that, once for all
-rows) that part is a diagonal, D together with the ridge. With B = W^(1/2) Q_r D^(-1/2), s = W^(1/2) 1, x = D^(1/2) p:
+with targets t, all 1 where nobody rated. The dense part, a Q'Q, is the same for all rows. Turned into its
+eigenvectors (the caller does that, once for all rows) it is a diagonal, D together with the ridge. With
+B = W^(1/2) Q_r D^(-1/2), s = W^(1/2) t, x = D^(1/2) p:
 
     (I + B'B) x = B's            a system of as many unknowns as factors, or
     x = B' y, (I + BB') y = s    one of as many unknowns as the row has entries.
@@ -38,6 +39,7 @@ def solve_rows(
     starts: NDArray[Any],
     columns: NDArray[Any],
     weights: NDArray[Any],
+    targets: NDArray[Any],
     others: NDArray[Any],
     shared: NDArray[Any],
     ridges: NDArray[Any],
@@ -49,7 +51,7 @@ def solve_rows(
 
     Args:
         starts: int64 (rows + 1,); row r has the entries starts[r] to starts[r + 1].
-        columns, weights: int32 and float32 (entries,).
+        columns, weights, targets: int32, float32 and float32 (entries,).
         others: float32 (columns, k), what the columns are, turned; k is a multiple of UNIT.
         shared: float32 (k,), the diagonal that all rows share, at least 0.
         ridges: float32 (rows,), what each row adds to it, above 0.
@@ -68,17 +70,24 @@ def solve_rows(
         if end == begin:
             x[:] = 0
         elif steps > 0 and end - begin > UNIT:  # fewer entries cost no more solved directly
-            descend(columns[begin:end], weights[begin:end], others, scale, steps, close, right, work, x)
+            descend(
+                columns[begin:end], weights[begin:end], targets[begin:end], others, scale, steps, close, right, work, x
+            )
         elif end - begin < k:
-            solve_by_entries(columns[begin:end], weights[begin:end], others, scale, matrix, rows, right, x)
+            solve_by_entries(
+                columns[begin:end], weights[begin:end], targets[begin:end], others, scale, matrix, rows, right, x
+            )
         else:
-            solve_by_factors(columns[begin:end], weights[begin:end], others, scale, matrix, rows, right, x)
+            solve_by_factors(
+                columns[begin:end], weights[begin:end], targets[begin:end], others, scale, matrix, rows, right, x
+            )
 
 
 @njit(**FAST)
 def solve_by_factors(
     columns: NDArray[Any],
     weights: NDArray[Any],
+    targets: NDArray[Any],
     others: NDArray[Any],
     scale: NDArray[Any],
     matrix: NDArray[Any],
@@ -94,11 +103,11 @@ def solve_by_factors(
         count = min(k, len(columns) - begin)
         for at in range(count):
             weight, other, into = weights[begin + at], others[columns[begin + at]], rows[at]
-            root = np.sqrt(weight)
+            root, pull = np.sqrt(weight), weight * targets[begin + at]
             for j in range(k):
                 value = other[j] * scale[j]
                 into[j] = root * value
-                right[j] += weight * value
+                right[j] += pull * value
         padded = -(-count // UNIT) * UNIT
         rows[count:padded] = 0
         for at in range(0, padded, UNIT):
@@ -113,6 +122,7 @@ def solve_by_factors(
 def solve_by_entries(
     columns: NDArray[Any],
     weights: NDArray[Any],
+    targets: NDArray[Any],
     others: NDArray[Any],
     scale: NDArray[Any],
     matrix: NDArray[Any],
@@ -126,7 +136,7 @@ def solve_by_entries(
     set_identity(matrix, padded)
     for at in range(count):
         other, root = others[columns[at]], np.sqrt(weights[at])
-        right[at] = root
+        right[at] = root * targets[at]
         for j in range(k):
             rows[j, at] = root * other[j] * scale[j]
     for at in range(count, padded):
@@ -221,6 +231,7 @@ def solve_factorised(matrix: NDArray[Any], size: int, right: NDArray[Any]) -> No
 def descend(
     columns: NDArray[Any],
     weights: NDArray[Any],
+    targets: NDArray[Any],
     others: NDArray[Any],
     scale: NDArray[Any],
     steps: int,
@@ -239,7 +250,7 @@ def descend(
         other, total = others[columns[at]], np.float32(0)
         for j in range(k):
             total += other[j] * scaled[j]
-        missing = weights[at] * (np.float32(1) - total)
+        missing = weights[at] * (targets[at] - total)
         for j in range(k):
             image[j] += missing * other[j]
     square, size = np.float32(0), np.float32(0)
@@ -285,11 +296,12 @@ def row_losses(
     starts: NDArray[Any],
     columns: NDArray[Any],
     weights: NDArray[Any],
+    targets: NDArray[Any],
     factors: NDArray[Any],
     others: NDArray[Any],
     losses: NDArray[Any],
 ) -> None:
-    """Sums over the entries of a row of weight * (1 - product)^2, for the rows first, first + 1, ….
+    """Sums over the entries of a row of weight * (target - product)^2, for the rows first, first + 1, ….
 
     Args:
         factors: float32 (n, k), of those rows, where solve_rows has `found`.
@@ -302,5 +314,6 @@ def row_losses(
             other, total = others[columns[at]], np.float32(0)
             for j in range(len(own)):
                 total += own[j] * other[j]
-            sum_of_row += np.float64(weights[at] * (np.float32(1) - total) * (np.float32(1) - total))
+            missing = targets[at] - total
+            sum_of_row += np.float64(weights[at] * missing * missing)
         losses[n] = sum_of_row

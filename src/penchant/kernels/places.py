@@ -45,6 +45,7 @@ def _count_before(scores: NDArray[np.float32], column: int) -> int:
     score, before = scores[column], np.int32(0)
     for other in range(column):
         before += np.int32(scores[other] >= score)
-    for other in range(column + 1, len(scores)):
-        before += np.int32(scores[other] > score)
+    after = scores[column + 1 :]  # from 0, since indices that might be negative are not compared many at a time
+    for other in range(len(after)):
+        before += np.int32(after[other] > score)
     return int(before)

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-AT_A_TIME = 64  # scores
+AT_A_TIME = 128  # scores
 
 
 @njit(cache=True, nogil=True)
@@ -33,16 +33,19 @@ def topk(
         for start in range(0, columns, AT_A_TIME):
             end = min(start + AT_A_TIME, columns)
             # Once the heap is full nearly all scores lose, and one comparison of vectors tells it of many.
-            if size == k and not _any_above(scores[row], start, end, values):
+            if size == k and not _any_above(scores[row, start:end], values):
                 continue
             for column in range(start, end):
                 score = scores[row, column]
+                # An equal score further right loses, and a NaN is above nothing.
+                if size == k and not (k and score > values[0]):
+                    continue
                 if masked[column] or np.isnan(score):
                     continue
                 if size < k:
                     _sift_up(values, heap, size, score, column)
                     size += 1
-                elif k and score > values[0]:  # an equal score further right loses
+                else:
                     _sift_down(values, heap, size, score, column)
         _sort_heap(values, heap, size)
         for column in mine:
@@ -51,13 +54,16 @@ def topk(
 
 
 @njit(cache=True, inline="always")
-def _any_above(of_row: NDArray[np.float32], start: int, end: int, values: NDArray[np.float32]) -> bool:
-    """Whether a score beats the worst of a full heap; a heap of none takes none."""
+def _any_above(some: NDArray[np.float32], values: NDArray[np.float32]) -> bool:
+    """Whether a score beats the worst of a full heap; a heap of none takes none.
+
+    `some` is a slice that is gone through from 0: indices that might be negative are not compared many at a time.
+    """
     if not len(values):
         return False
     worst, found = values[0], np.int32(0)
-    for column in range(start, end):
-        found += np.int32(of_row[column] > worst)
+    for column in range(len(some)):
+        found += np.int32(some[column] > worst)
     return bool(found > 0)
 
 

@@ -10,6 +10,7 @@ from penchant.models.base import Explanation, Model
 from penchant.models.baseline import Bias
 from penchant.models.bayes import Bayes
 from penchant.models.bpr import Bpr
+from penchant.models.explicit_als import ExplicitAls
 from penchant.models.factors import Dot, Mf
 from penchant.models.itemitem import Ease, ItemKnn
 from penchant.models.mlp import Mlp
@@ -18,7 +19,8 @@ from penchant.models.popularity import Popularity
 from penchant.models.sequence import Sequence
 
 MODELS: dict[str, type[Model]] = {
-    model.name: model for model in (Bias, Dot, Mf, Mlp, Bayes, Popularity, ItemKnn, Ease, Als, Bpr, Sequence)
+    model.name: model
+    for model in (Bias, Dot, Mf, ExplicitAls, Mlp, Bayes, Popularity, ItemKnn, Ease, Als, Bpr, Sequence)
 }
 
 

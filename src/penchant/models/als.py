@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,16 @@ from numpy.typing import NDArray
 from penchant.data.split import Split
 from penchant.models.base import PAIRS_A_TIME, Floats, Rows, Shapes
 from penchant.models.fitting import FitLog, FitOptions, run_epochs
+from penchant.models.least_squares import (
+    DIRECT,
+    HALF_STEP,
+    LAST_STEP,
+    ROWS_A_PIECE,
+    SOLVING,
+    Solver,
+    padded,
+    share_rows,
+)
 from penchant.models.memory import FLOAT, Parts, Sizes
 from penchant.models.preferences import WEIGHTING, Positives, PreferenceModel, Weighting
 from penchant.models.settings import Settings, setting
@@ -19,16 +29,8 @@ from penchant.seeds import numpy_generator
 from penchant.threads import Workers
 
 Floats64 = NDArray[np.float64]
-Solver = Literal["conjugate-gradient", "cholesky"]
 
-ROWS_A_PIECE = 256  # that a thread solves at a time
 GRAMIAN_PIECES = 16  # partial sums of a Gramian, so many whatever the number of threads
-# Conjugate gradients of a half-step and of the last one: at most so many steps, until so close. Where pairs that were
-# not observed count much, 2 or 3 are enough; with weak pulls, always 3 steps left the objective of 6 epochs 5 per cent
-# above that of direct solutions, and these leave it 0.05 above or less, in about the same time.
-HALF_STEP = 8, 0.01
-LAST_STEP = 100, 1e-6
-DIRECT = 0, 0.0
 POSITIVES = 28  # bytes of an interaction while both orders are made
 
 
@@ -52,7 +54,7 @@ class AlsSettings(Settings):
     weighting: Weighting = setting("log", WEIGHTING, search=("linear", "binary", "log"))
     solver: Solver = setting(
         "conjugate-gradient",
-        "How each row is solved: nearly, from where it was, or exactly, which takes longer.",
+        SOLVING,
         search=("conjugate-gradient", "cholesky"),
     )
 
@@ -141,7 +143,7 @@ class Als(PreferenceModel):
         return {
             "the interactions by user and by item": POSITIVES * sizes.train,
             "the factors of users and items, and a copy of the items'": row * (sizes.rows + sizes.items),
-            "the factors turned": FLOAT * _width(self.settings.factors) * max(sizes.users, sizes.items),
+            "the factors turned": FLOAT * padded(self.settings.factors) * max(sizes.users, sizes.items),
         }
 
     def learnt_memory(self, sizes: Sizes) -> int:
@@ -178,6 +180,7 @@ class _AlsTraining:
     def __init__(self, positives: Positives, settings: AlsSettings, seed: int, workers: Workers) -> None:
         self.settings, self.workers = settings, workers
         self.epochs = settings.epochs
+        self.targets = np.broadcast_to(np.float32(1), len(positives))  # takes no memory
         # Only items need a start, since users are solved first. From 0, conjugate gradients are at their best.
         users = np.zeros((positives.n_rows, settings.factors), np.float32)
         items = numpy_generator(seed, "initial factors").standard_normal(
@@ -209,7 +212,7 @@ class _AlsTraining:
         """Solve all rows of a side, turned into the eigenvectors of the other's Gramian (see the kernel)."""
         from penchant.kernels.als import solve_rows
 
-        k, width = self.settings.factors, _width(self.settings.factors)
+        k, width = self.settings.factors, padded(self.settings.factors)
         values, vectors = np.linalg.eigh(other.gramian)
         turn = np.zeros((k, width), np.float32)
         turn[:, :k] = vectors
@@ -223,23 +226,14 @@ class _AlsTraining:
         def solve(rows: slice) -> None:
             data, found = side.positives, side.factors[rows] @ turn
             solve_rows(
-                *(rows.start, data.starts, data.columns, data.weights),
+                *(rows.start, data.starts, data.columns, data.weights, self.targets),
                 *(turned, shared, side.ridges, steps, np.float32(close), found),
             )
             np.matmul(found, turn.T, out=side.factors[rows])
 
-        self._share(len(other.factors), turn_rows)
-        self._share(len(side.factors), solve)
+        share_rows(self.workers, len(other.factors), turn_rows)
+        share_rows(self.workers, len(side.factors), solve)
         side.gramian = self._gramian(side.factors)
-
-    def _share(self, n: int, work: Callable[[slice], None]) -> None:
-        """Do some work on n rows, some at a time."""
-
-        def some(pieces: NDArray[np.int64]) -> None:
-            for start in pieces.tolist():
-                work(slice(start, min(start + ROWS_A_PIECE, n)))
-
-        self.workers.share(np.arange(0, n, ROWS_A_PIECE), some)
 
     def _gramian(self, factors: Floats) -> Floats64:
         """All products of two columns of factors, float64 (factors, factors)."""
@@ -265,11 +259,11 @@ class _AlsTraining:
         def measure(rows: slice) -> None:
             data = users.positives
             row_losses(
-                *(rows.start, data.starts, data.columns, data.weights),
+                *(rows.start, data.starts, data.columns, data.weights, self.targets),
                 *(users.factors[rows], items.factors, losses[rows]),
             )
 
-        self._share(len(users.factors), measure)
+        share_rows(self.workers, len(users.factors), measure)
         total = losses.sum() + self.settings.unobserved_weight * (users.gramian * items.gramian).sum()
         for side in (users, items):
             squares = np.einsum("nf,nf->n", side.factors, side.factors)
@@ -293,9 +287,3 @@ def _ridges(settings: Any, counts: NDArray[np.int64], n_others: int) -> Floats64
     """The pull of rows with so many entries towards 0, float64."""
     pairs = counts + settings.unobserved_weight * n_others
     return settings.regularisation * pairs**settings.frequency_scaling
-
-
-def _width(factors: int) -> int:
-    from penchant.kernels.als import UNIT
-
-    return -(-factors // UNIT) * UNIT

@@ -155,7 +155,7 @@ class Model(ABC):
         """
         raise UnsupportedError(
             f"A {self.name} model has no item factors, so there are no similar items and no map.",
-            remedy="Fit a model that has them: dot, mf, mlp or als.",
+            remedy="Fit a model that has them: dot, mf, explicit-als, mlp, als, bpr or sequence.",
         )
 
     def item_biases(self) -> Floats:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import Any, final
 
 import numpy as np
 
 from penchant.data.interactions import Interactions
 from penchant.data.split import Split
-from penchant.models.base import PAIRS_A_TIME, Explanation, Floats, Floats64, Model, Rows, Shapes, Validation
+from penchant.models.base import Floats, Validation
+from penchant.models.factorisation import Factorisation
 from penchant.models.fitting import FitLog, FitOptions, run_epochs
-from penchant.models.folding import Array, Predictor, Prior, contributions, most_probable
+from penchant.models.folding import Prior
 from penchant.models.memory import FLOAT, Parts, Sizes
 from penchant.models.ranges import Squash
 from penchant.models.schedule import ScheduleName
@@ -59,22 +60,12 @@ class MfSettings(Settings):
     schedule: ScheduleName = setting("linear", "How the learning rate changes.", search=("linear", "one-cycle"))
 
 
-class _Factorisation(Model):
-    """What `dot` and `mf` share: a user vector of [bias,] factors, and z = mean + its product with the item's."""
-
-    biased: ClassVar[bool]
-    memory_remedy = "Use fewer --factors."
+class _BySteps(Factorisation):
+    """Learnt by the SGD kernel."""
 
     @abstractmethod
     def _start(self, train: Interactions, seed: int) -> Start:
         """Initial factors, mean and range."""
-
-    def _fit(self, split: Split, options: FitOptions) -> FitLog:
-        log = self._train(split, options)  # the tiles and tables of training are gone when it is done
-        noise = log.epochs[log.kept_epoch].train_loss
-        biases, factors = self._parameter("user_biases"), self._parameter("user_factors")
-        self.parameters |= Prior.of(np.concatenate((biases[:, None], factors), axis=1), noise).pack()
-        return log
 
     def _train(self, split: Split, options: FitOptions) -> FitLog:
         with Workers(options.n_threads) as workers:
@@ -83,57 +74,6 @@ class _Factorisation(Model):
             sgd.kept = None
             self.parameters |= sgd.arrays()
         return log
-
-    def _pair_scores(self, user_rows: Rows, item_rows: Rows) -> Floats:
-        p = self._parameter("user_factors")[user_rows]
-        q = self._parameter("item_factors")[item_rows]
-        z = np.einsum("nf,nf->n", p, q) + self._mean()
-        z += self._parameter("user_biases")[user_rows] + self._parameter("item_biases")[item_rows]
-        return self._squash(z)
-
-    def user_vectors(self, user_rows: Rows) -> Floats:
-        """[bias, factors] of each user, (n, 1 + factors); the bias is 0 in `dot`."""
-        biases = self._parameter("user_biases")[user_rows, None]
-        return np.concatenate((biases, self._parameter("user_factors")[user_rows]), axis=1)
-
-    def scores_of(self, user_vectors: Floats) -> Floats:
-        z = user_vectors[:, 1:] @ self._parameter("item_factors").T
-        z += self._parameter("item_biases")
-        z += user_vectors[:, :1] + self._mean()
-        return self._squash(z)
-
-    def fold_in(self, item_rows: Rows, ratings: Floats) -> Floats:
-        prior = Prior.unpack(self.parameters)
-        return most_probable(prior, self._predictor(item_rows), ratings).astype(np.float32)
-
-    def contributions(self, item_rows: Rows, ratings: Floats, item_row: int) -> Floats64:
-        of_item = self._predictor(np.array([item_row], np.int32))
-        return contributions(Prior.unpack(self.parameters), self._predictor(item_rows), ratings, of_item)
-
-    def _predictor(self, item_rows: Rows) -> Predictor:
-        """From a user vector to its scores of some items, and their derivatives by it."""
-        q = self._parameter("item_factors")[item_rows].astype(np.float64)
-        design = np.concatenate((np.ones((len(q), 1)), q), axis=1)
-        offset = self._parameter("item_biases")[item_rows].astype(np.float64) + self._mean()
-
-        def predict(vector: Array) -> tuple[Array, Array]:
-            z = offset + design @ vector
-            predictions, slopes = self._squash.with_slope(z)
-            return predictions, slopes[:, None] * design
-
-        return predict
-
-    def _shapes(self, n_users: int, n_items: int) -> Shapes:
-        k = self.settings.factors
-        return {
-            "user_factors": (n_users, k),
-            "item_factors": (n_items, k),
-            "user_biases": (n_users,),
-            "item_biases": (n_items,),
-            "mean": (1,),
-            "rating_range": (2,),
-            **Prior.shapes(1 + k),
-        }
 
     def fit_memory(self, sizes: Sizes) -> Parts:
         """While it trains: tables of factors and a copy of the best. Before and after, both are not there yet."""
@@ -144,41 +84,9 @@ class _Factorisation(Model):
             "the distribution of users": Prior.memory(1 + self.settings.factors),
         }
 
-    def learnt_memory(self, sizes: Sizes) -> int:
-        return FLOAT * int(self.settings.factors) * sizes.rows
-
-    def block_memory(self, sizes: Sizes) -> int:
-        """Factors of the users and of the items of some pairs."""
-        return 2 * FLOAT * int(self.settings.factors) * min(sizes.valid, PAIRS_A_TIME)
-
-    def explain(self, user_vector: Floats, item_row: int) -> Explanation:
-        """The causes are added one after the other inside the sigmoid, so that their differences sum up."""
-        causes = {
-            "mean": float(self._mean()),
-            "user": float(user_vector[0]),
-            "item": float(self._parameter("item_biases")[item_row]),
-            "match": float(user_vector[1:] @ self._parameter("item_factors")[item_row]),
-        }
-        if not self.biased:
-            causes = {"match": causes["match"]}
-        z = np.cumsum(list(causes.values()))
-        steps = self._squash(z.astype(np.float32)).astype(np.float64)
-        parts = dict(zip(causes, np.diff(steps, prepend=0.0).tolist(), strict=True))
-        return Explanation(parts, float(self.scores_of(user_vector[None])[0, item_row]))
-
-    def item_factors(self) -> Floats:
-        return self._parameter("item_factors")
-
-    def _mean(self) -> np.float32:
-        return np.float32(self._parameter("mean")[0])
-
-    @property
-    def _squash(self) -> Squash:
-        return Squash.unpack(self._parameter("rating_range"))
-
 
 @final
-class Dot(_Factorisation):
+class Dot(_BySteps):
     """prediction = user factors . item factors, and nothing else (the notebook's DotProduct).
 
     Factors start around sqrt(mean / factors), so that a prediction starts at the mean. Starting around 0
@@ -199,7 +107,7 @@ class Dot(_Factorisation):
 
 
 @final
-class Mf(_Factorisation):
+class Mf(_BySteps):
     """prediction = sigmoid(mean + user bias + item bias + user factors . item factors) into rating_range.
 
     Koren, Bell and Volinsky 2009, equation 5, squeezed into a range as fastai does.
@@ -237,7 +145,7 @@ def _random_factors(train: Interactions, settings: Any, seed: int) -> tuple[Floa
 class _FactorTraining:
     """Epochs of the SGD kernel, validated by the scores as they are."""
 
-    def __init__(self, model: _Factorisation, sgd: SgdTraining, split: Split) -> None:
+    def __init__(self, model: Factorisation, sgd: SgdTraining, split: Split) -> None:
         self.sgd = sgd
         self.epochs = sgd.epochs
         self.run_epoch = sgd.run_epoch
