@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 import penchant
@@ -13,7 +14,7 @@ from penchant import comparing
 from penchant.comparing import Contest, compare, compare_folds, compare_measured, compare_models, differences
 from penchant.data.interactions import Interactions
 from penchant.data.split import Split, split_folds
-from penchant.errors import SettingError
+from penchant.errors import SettingError, UnsupportedError
 from penchant.folds import Fold, OverFolds, intervals_over_users
 from penchant.models import build
 from penchant.models.fitting import Epoch, FitOptions, NothingLearnt, Silent
@@ -219,3 +220,18 @@ def test_ctrl_c_keeps_the_folds_that_are_done(ratings: Interactions, late: bool)
 def test_models_of_the_same_name_are_told_apart(ratings: Interactions) -> None:
     found = compare(ratings, ["bias", "bias"], folds=2)
     assert {one.name for one in found} == {"bias", "bias (2)"}  # type: ignore[union-attr]
+
+
+class Never(Silent):
+    """A Listener that no fit may reach."""
+
+    def started(self, model: str, epochs: int) -> None:
+        raise AssertionError(f"{model} began, of {epochs} epochs")
+
+
+@pytest.mark.parametrize(("models", "named"), [(["als", "mf"], "mf"), (["als", "sequence"], "sequence")])
+def test_a_model_that_cannot_learn_from_the_table_is_named_before_any_is_fitted(models: list[str], named: str) -> None:
+    table = pl.DataFrame({"user": [1, 1, 2, 2, 3, 3], "item": [1, 2, 1, 3, 2, 3]})
+    taken = penchant.read_ratings(table, implicit=True)
+    with pytest.raises(UnsupportedError, match=f"A {named} model learns from"):
+        compare(taken, models, valid_fraction=0.3, listener=Never())

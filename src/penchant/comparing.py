@@ -193,6 +193,7 @@ def compare_measured(contest: Contest, split: Split, options: FitOptions) -> lis
 
     Raises:
         SettingError: the split has nothing to validate on, or a device is not there.
+        UnsupportedError: one of the models cannot learn from this table; before any model is fitted.
         MissingExtraError: a network is among the models, and torch is not installed; before any model is fitted.
         NotEnoughMemoryError: one of the models would take too much; before any model is fitted.
         NothingLearnt: Ctrl-C before the first epoch of the first model ended.
@@ -205,6 +206,9 @@ def _compare(
 ) -> list[Compared]:
     plain = [model for model, _ in models]
     _check_before(plain, split, options)
+    for model, is_baseline in models:
+        if not is_baseline:  # a baseline can be fitted wherever the model can that it was added for
+            model.check_data(split, options)
     by = ranked_by(plain, metrics)
     fitted: list[Compared] = []
     for model, is_baseline in models:

@@ -178,7 +178,7 @@ class Model(ABC):
         """
         started = time.perf_counter()
         options, split = options or FitOptions(), split.to_learn_from
-        self._check_feedback(split, options)
+        self.check_data(split, options)
         self.check_device(options.device)
         fallback = damped_biases(split.train, FALLBACK_USER_DAMPING, FALLBACK_ITEM_DAMPING, FALLBACK_PASSES)
         before, self.parameters = self.parameters, _pack(fallback, split.train.scale)
@@ -212,11 +212,22 @@ class Model(ABC):
             scores[some] = self._scores_of_any(user_rows[some], item_rows[some], known.take(some))
         return scores
 
-    def _check_feedback(self, split: Split, options: FitOptions) -> None:
+    def check_data(self, split: Split, options: FitOptions) -> None:
+        """Raise what a fit would say of the data and options before it starts.
+
+        Raises:
+            UnsupportedError: nobody rated, there are no times, or there is no validation loss, and one is needed.
+        """
         if split.train.is_implicit and not self.ranks_only:
             raise UnsupportedError(
                 f"A {self.name} model learns from ratings, and nobody rated in {split.train.source or 'this table'}.",
                 remedy="Fit popularity, item-knn, ease or als.",
+            )
+        if self.in_order and split.train.times is None:
+            raise UnsupportedError(
+                f"A {self.name} model learns from the order in which users took items, and "
+                f"{split.train.source or 'this table'} has no times.",
+                remedy="Name the column of times (--time COLUMN), or fit als.",
             )
         if not self.has_valid_loss and (options.patience is not None or options.keep_best):
             raise UnsupportedError(

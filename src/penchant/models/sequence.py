@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penchant.data.split import Split
-from penchant.errors import UnsupportedError
 from penchant.models.attention import PLACES_A_TIME, Attention, Histories, Padded, shapes
 from penchant.models.base import PAIRS_A_TIME, Explanation, Floats, Rows, Shapes
 from penchant.models.fitting import FitLog, FitOptions, run_epochs
@@ -72,12 +71,6 @@ class Sequence(PreferenceModel):
     has_valid_loss: ClassVar[bool] = True
 
     def _fit(self, split: Split, options: FitOptions) -> FitLog:
-        if split.train.times is None:
-            raise UnsupportedError(
-                f"A {self.name} model learns from the order in which users took items, and "
-                f"{split.train.source or 'this table'} has no times.",
-                remedy="Name the column of times (--time COLUMN), or fit als.",
-            )
         from penchant.models.sequence_training import SequenceTrainer
 
         histories = Histories.of(split.train)
