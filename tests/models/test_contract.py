@@ -502,7 +502,7 @@ from penchant.models.fitting import FitOptions
 split = split_random(planted(300, 400, 20000, seed=7), 0.2, seed=3)
 found = {{}}
 for name in EVERY_MODEL:
-    model = make(name, **BRIEFLY.get(name, {}))
+    model = make(name, **BRIEFLY.get(name, {{}}))
     model.fit(told_to(name, split), FitOptions(seed=9))
     found[name] = digest(model)
 print(json.dumps(found))
