@@ -50,6 +50,10 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "ranking": Benchmark(
         (str(FOLDER / "ranking.py"),), "lists beside peer libraries, all tuned with one budget; $PENCHANT_DATA"
     ),
+    "serving": Benchmark(
+        (str(FOLDER / "serving.py"),),
+        "the service beside implicit behind FastAPI; ten minutes; wrk, h2load, $PENCHANT_DATA",
+    ),
     "defaults": Benchmark((str(FOLDER / "defaults.py"),), "accuracy with default settings; needs $PENCHANT_DATA"),
 }
 
