@@ -15,12 +15,12 @@ COLUMNS = ("service", "requests/s", "beside implicit", "p50", "p99", "p50 at hal
 HOW = """\
 Both services are one process on one core of their own; the load comes from another core of the same machine over
 loopback, with {connections} connections. As much as the service takes: wrk, whose connections each wait for an answer
-before the next request, so p50 and p99 there are those of a full queue. At half: h2load at half of that rate, whether or
-not answers are late; percentiles of all requests. Figures are medians of {rounds} rounds of {seconds} s, services in
-turn. Memory is the most that a process ever held. A user's list and a visitor's leave out what they took. Both models
-have {factors} factors, learnt from the same interactions. The other service is what its library's documentation leads
-to: FastAPI routes that call `recommend` and `similar_items`, with no authentication, feedback, limits or log;
-penchant's has all of that, and the names of items in its answers."""
+before the next request, so p50 and p99 there are those of a full queue. At half: h2load at half of that rate, whether
+answers are late or not; percentiles of all requests. Figures are medians of {rounds} rounds of {seconds} s, services
+in turn. Memory is the most that a process ever held. A user's list and a visitor's leave out what they took. Both
+models have {factors} factors, learnt from the same interactions. The other service is what its library's
+documentation leads to: FastAPI routes that call `recommend` and `similar_items`, with no authentication, feedback,
+limits or log; penchant's has all of that, and the names of items in its answers."""
 
 
 def tables(found: Found) -> list[Table]:
