@@ -17,6 +17,7 @@ from penchant.commands.datasets import data_describe, data_fetch, data_list, dem
 from penchant.commands.evaluating import evaluate
 from penchant.commands.fitting import compare, fit
 from penchant.commands.looking import explain, plot, similar
+from penchant.commands.serving import ServiceCommand, serve
 from penchant.commands.tuning import tune
 from penchant.errors import PenchantError
 from penchant.options import INTERRUPTED
@@ -119,6 +120,7 @@ for command in (fit, compare, tune):
     app.command(cls=SettingsCommand)(command)
 for command in (evaluate, recommend, predict, explain, similar, plot, demo):
     app.command(cls=PlainCommand)(command)
+app.command(cls=ServiceCommand)(serve)
 for name, command in (("list", data_list), ("fetch", data_fetch), ("describe", data_describe)):
     data_app.command(name, cls=PlainCommand)(command)
 

@@ -1,0 +1,128 @@
+"""The server process: listening, signals, and stopping so that what was accepted is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from penchant.errors import MissingExtraError, PenchantError, SettingError
+from penchant.serving.app import Made, create_app
+from penchant.serving.gate import Verifier
+from penchant.serving.logs import prepare, say
+from penchant.serving.service_settings import ServiceSettings
+
+try:
+    import uvicorn
+except ImportError as error:
+    raise MissingExtraError("Serving", extra="serve") from error
+
+BACKLOG = 2048
+
+
+class _Server(uvicorn.Server):
+    """uvicorn with our signals, and with time between the last that it accepts and the first that it closes."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(0.1)  # connections that were accepted just now send their request
+        await super().shutdown(sockets)
+
+
+def listen(settings: ServiceSettings) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        SettingError: the address or the port is not to be had.
+    """
+    try:
+        family, *_, address = socket.getaddrinfo(
+            settings.host.strip("[]"), settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        found = socket.socket(family, socket.SOCK_STREAM)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind(address)
+        found.listen(BACKLOG)
+        found.setblocking(False)
+    except OSError as error:
+        raise SettingError(
+            f"{settings.host}:{settings.port} cannot be listened on: {error.strerror or error}.",
+            remedy="Choose another with --host and --port; --port 0 takes any that is free.",
+        ) from error
+    return found
+
+
+def address_of(listening: socket.socket) -> str:
+    """The address of a service for people."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def serve(folder: Path, settings: ServiceSettings, keys: Verifier | None, listening: socket.socket) -> None:
+    """Serve until SIGTERM or SIGINT; SIGHUP loads the model again.
+
+    Raises:
+        ArtifactError, SettingError, StoreError: as for `create_app`.
+    """
+    prepare(settings.log_level)
+    made = create_app(folder, settings, keys)
+    config = uvicorn.Config(
+        made.gate,
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        timeout_keep_alive=settings.keep_alive,
+        timeout_graceful_shutdown=settings.grace,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies or "127.0.0.1",
+        server_header=False,
+        h11_max_incomplete_event_size=65_536,
+        ws="none",
+    )
+    server = _Server(config)
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(_run(server, made, settings, listening))
+
+
+async def _run(server: _Server, made: Made, settings: ServiceSettings, listening: socket.socket) -> None:
+    loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+    kept: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        task = loop.create_task(_reload(made))
+        kept.add(task)
+        task.add_done_callback(kept.discard)
+
+    def stop() -> None:
+        if stopping.is_set():  # the second time they mean it
+            server.force_exit = True
+        stopping.set()
+
+    for number, act in ((signal.SIGTERM, stop), (signal.SIGINT, stop), (signal.SIGHUP, reload)):
+        loop.add_signal_handler(number, act)
+    serving = loop.create_task(server.serve(sockets=[listening]))
+    waiting = loop.create_task(stopping.wait())
+    await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    if stopping.is_set():
+        say(logging.INFO, "stopping", in_work=made.gate.room.taken, waiting=made.gate.room.waiting)
+        made.service.is_ready = False
+        made.gate.is_stopping = True  # every answer closes its connection, so that nobody sends more on one
+        await asyncio.sleep(settings.drain)
+        server.should_exit = True
+    waiting.cancel()
+    await serving
+    say(logging.INFO, "stopped")
+
+
+async def _reload(made: Made) -> None:
+    with suppress(PenchantError):  # it is in the log
+        await asyncio.get_running_loop().run_in_executor(made.service.store_pool, made.service.reload)
