@@ -178,6 +178,7 @@ HOMES = {
     "pydantic_settings": ("serving.service_settings",),
     "fastapi": ("serving.routes", "serving.app"),
     "starlette": ("serving.gate", "serving.app"),
+    "sqlalchemy": ("serving.databases",),
     "uvicorn": ("serving.running",),
     "prometheus_client": ("serving.observed",),
 }
