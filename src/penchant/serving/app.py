@@ -30,6 +30,7 @@ try:
     from fastapi import FastAPI, Request, Response
     from fastapi.exceptions import RequestValidationError
     from fastapi.responses import FileResponse
+    from pydantic import ValidationError
     from starlette.exceptions import HTTPException
     from starlette.staticfiles import StaticFiles
 
@@ -123,13 +124,15 @@ def _refuse_alike(routes: FastAPI) -> None:
     async def answer(_: Request, error: Exception) -> Response:
         if isinstance(error, RequestValidationError):
             found = of_validation(error.errors())
+        elif isinstance(error, ValidationError):
+            found = of_validation([{**one, "loc": ("query", *one["loc"])} for one in error.errors()])
         elif isinstance(error, HTTPException):
             found = of_status(error.status_code, error.headers)
         else:
             found = refused(error)
         return Response(found.body, found.status, dict(found.headers), media_type="application/json")
 
-    for kind in (RequestValidationError, HTTPException, PenchantError, Refused, Exception):
+    for kind in (RequestValidationError, ValidationError, HTTPException, PenchantError, Refused, Exception):
         routes.add_exception_handler(kind, answer)
 
 

@@ -18,19 +18,21 @@ class Observed:
         self.live = live
         self.room = room
         self.registry = CollectorRegistry()
-        of = {"registry": self.registry}
-        self._requests = Counter("penchant_requests", "Requests answered.", ("route", "method", "status"), **of)
+        of = self.registry
+        self._requests = Counter("penchant_requests", "Requests answered.", ("route", "method", "status"), registry=of)
         self._seconds = Histogram(
-            "penchant_request_seconds", "From first byte to last.", ("route",), buckets=SECONDS, **of
+            "penchant_request_seconds", "From first byte to last.", ("route",), buckets=SECONDS, registry=of
         )
-        self.events = Counter("penchant_feedback_events", "Events of feedback.", ("outcome",), **of)
-        self.reloads = Counter("penchant_reloads", "Reloads of the model.", ("outcome",), **of)
-        self._model = Info("penchant_model", "The model that is served.", **of)
-        self._items = Gauge("penchant_items", "Items that can be recommended.", **of)
-        self._served = Gauge("penchant_served_items", "Items that were in a list since the model was loaded.", **of)
-        self._coverage = Gauge("penchant_served_share", "Their share of all items: catalogue coverage.", **of)
-        self._in_work = Gauge("penchant_requests_in_work", "Requests in work.", **of)
-        self._waiting = Gauge("penchant_requests_waiting", "Requests in the queue.", **of)
+        self.events = Counter("penchant_feedback_events", "Events of feedback.", ("outcome",), registry=of)
+        self.reloads = Counter("penchant_reloads", "Reloads of the model.", ("outcome",), registry=of)
+        self._model = Info("penchant_model", "The model that is served.", registry=of)
+        self._items = Gauge("penchant_items", "Items that can be recommended.", registry=of)
+        self._served = Gauge(
+            "penchant_served_items", "Items that were in a list since the model was loaded.", registry=of
+        )
+        self._coverage = Gauge("penchant_served_share", "Their share of all items: catalogue coverage.", registry=of)
+        self._in_work = Gauge("penchant_requests_in_work", "Requests in work.", registry=of)
+        self._waiting = Gauge("penchant_requests_waiting", "Requests in the queue.", registry=of)
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:

@@ -21,7 +21,18 @@ from penchant.serving.live import Known, Live, Loaded
 from penchant.serving.logs import say
 from penchant.serving.observed import CONTENT_TYPE, Observed
 from penchant.serving.refusals import Refused
-from penchant.serving.schemas import Feedback, Pairs, PathId, Rated, Refusal, UserWishes, Visitor, Why
+from penchant.serving.schemas import (
+    Feedback,
+    Pairs,
+    PathId,
+    Rated,
+    Refusal,
+    Visitor,
+    Why,
+    listing_parameters,
+    read_id,
+    read_listing,
+)
 
 RETRIED = {"description": "Too much at once; Retry-After says when to ask again.", "model": Refusal}
 REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -109,11 +120,19 @@ def make_router(service: Service) -> APIRouter:
 
 
 def _lists(router: APIRouter, service: Service) -> None:
-    @router.get("/v1/users/{user}/recommendations", responses=UNKNOWN, summary="The best items for a user")
-    async def recommend(user: PathId, wishes: Annotated[UserWishes, Query()]) -> Response:
-        known = service.live.loaded.as_stored(user)
+    # The framework's own reading of a query costs as much as all the rest of this route, so it is read here, and once
+    # for each query that is asked again and again.
+    @router.get(
+        "/v1/users/{user}/recommendations",
+        responses=UNKNOWN,
+        summary="The best items for a user",
+        openapi_extra={"parameters": listing_parameters()},
+    )
+    async def recommend(request: Request) -> Response:
+        known = service.live.loaded.as_stored(read_id(request.path_params["user"]))
         start = b'{"user":' + dumps(known)
-        return await service.lists(Asked(wishes.listing(), service.live.overlay, start, known))
+        listing = read_listing(request.scope["query_string"])
+        return await service.lists(Asked(listing, service.live.overlay, start, known))
 
     @router.post(
         "/v1/recommendations", responses=UNKNOWN | BODIES, summary="The best items for somebody with a history"

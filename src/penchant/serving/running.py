@@ -6,9 +6,11 @@ import asyncio
 import logging
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from penchant.errors import MissingExtraError, PenchantError, SettingError
 from penchant.serving.app import Made, create_app
@@ -22,6 +24,8 @@ except ImportError as error:
     raise MissingExtraError("Serving", extra="serve") from error
 
 BACKLOG = 2048
+SETTLING = 0.1  # seconds from the last connection that is accepted to the first idle one that is closed
+SWITCH = 0.0005  # seconds: how long the thread that answers waits for one that scores, where both run Python
 
 
 class _Server(uvicorn.Server):
@@ -32,10 +36,32 @@ class _Server(uvicorn.Server):
         yield
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        accepted = [one for listening in sockets or () for one in _rest(listening)]
         for server in self.servers:
             server.close()
-        await asyncio.sleep(0.1)  # connections that were accepted just now send their request
+        loop = asyncio.get_running_loop()
+        for connection in accepted:
+            with suppress(OSError):
+                await loop.connect_accepted_socket(self._protocol, connection)
+        await asyncio.sleep(SETTLING)
         await super().shutdown(sockets)
+
+    def _protocol(self) -> asyncio.Protocol:
+        kind: Any = self.config.http_protocol_class
+        made: asyncio.Protocol = kind(
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+            _loop=asyncio.get_running_loop(),
+        )
+        return made
+
+
+def _rest(listening: socket.socket) -> Iterator[socket.socket]:
+    """Connections that the kernel has accepted and nobody has taken: closing the socket would reset them."""
+    with suppress(OSError):  # EAGAIN: that was all
+        while True:
+            yield listening.accept()[0]
 
 
 def listen(settings: ServiceSettings) -> socket.socket:
@@ -74,6 +100,7 @@ def serve(folder: Path, settings: ServiceSettings, keys: Verifier | None, listen
         ArtifactError, SettingError, StoreError: as for `create_app`.
     """
     prepare(settings.log_level)
+    sys.setswitchinterval(SWITCH)
     made = create_app(folder, settings, keys)
     config = uvicorn.Config(
         made.gate,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from functools import lru_cache
+from typing import Annotated, Any
+from urllib.parse import parse_qsl
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, StrictStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, StrictStr, TypeAdapter
 
 from penchant.errors import InputError
 from penchant.serving.answering import Listing
@@ -71,6 +73,44 @@ class UserWishes(Wishes):
     """The same as the query of a URL, where ids are text."""
 
     exclude: list[PathId] = Field([], max_length=200, description="Ids of items that may not be in it.")  # type: ignore[assignment]
+
+
+LISTS = ("where", "exclude")
+
+
+@lru_cache(maxsize=1_000)
+def read_listing(query: bytes) -> Listing:
+    """What the query of a URL asks of a list.
+
+    Raises:
+        ValidationError: something in it cannot be.
+    """
+    given: dict[str, Any] = {}
+    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+        if name in LISTS:
+            given.setdefault(name, []).append(value)
+        else:
+            given[name] = value
+    return UserWishes.model_validate(given).listing()
+
+
+def read_id(text: str) -> str:
+    """An id from a path.
+
+    Raises:
+        ValidationError: it cannot be one.
+    """
+    return _PATH_ID.validate_python(text)
+
+
+def listing_parameters() -> list[dict[str, Any]]:
+    """What `read_id` and `read_listing` read, for OpenAPI."""
+    user = {"name": "user", "in": "path", "required": True, "schema": _PATH_ID.json_schema()}
+    wishes = UserWishes.model_json_schema()["properties"]
+    return [user, *({"name": name, "in": "query", "schema": schema} for name, schema in wishes.items())]
+
+
+_PATH_ID: TypeAdapter[str] = TypeAdapter(PathId)
 
 
 class Rated(Body):

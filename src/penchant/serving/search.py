@@ -67,6 +67,8 @@ class Search:
     def _like(self, wanted: str) -> NDArray[np.int32]:
         """Names that share most trigrams with what was typed."""
         codes, starts, owners = self._postings
+        if not len(codes):
+            return np.empty(0, np.int32)
         asked = np.unique(_trigrams(f" {wanted} ")[0])
         places = np.searchsorted(codes, asked)
         places = places[(places < len(codes)) & (codes[np.minimum(places, len(codes) - 1)] == asked)]
