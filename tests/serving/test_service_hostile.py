@@ -37,4 +37,5 @@ def _ask(case: Any) -> None:
     response = case.call()
     assert response.status_code < 500, (case.as_curl_command(), response.text)
     if response.status_code >= 400:
+        assert response.headers["content-type"] == ["application/json"], (case.as_curl_command(), response.text)
         assert set(response.json()["error"]) == {"code", "message", "hint"}, response.text

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -117,6 +118,20 @@ def test_what_waits_beyond_the_queue_is_refused(film_model: Path, tmp_path: Path
     refused = next(one for one in found if one.status_code == 503)
     assert refused.json()["error"]["code"] == "overloaded"
     assert refused.headers["retry-after"] == "1"
+
+
+def test_a_body_that_does_not_come_is_given_up(film_model: Path, tmp_path: Path) -> None:
+    def slowly() -> Iterator[bytes]:
+        yield b'{"history"'
+        time.sleep(1.5)
+        yield b": []}"
+
+    with serving(film_model, tmp_path, "--timeout", "0.5") as running:
+        kind = {"content-type": "application/json"}
+        found = running.client.post("/v1/recommendations", content=slowly(), headers=kind)
+        assert found.status_code == 503
+        assert found.json()["error"]["code"] == "timed_out"
+        assert running.get("/healthz").status_code == 200
 
 
 def test_an_origin_that_is_allowed_may_call(film_model: Path, tmp_path: Path) -> None:

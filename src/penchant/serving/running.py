@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -16,16 +17,30 @@ from penchant.errors import MissingExtraError, PenchantError, SettingError
 from penchant.serving.app import Made, create_app
 from penchant.serving.gate import Verifier
 from penchant.serving.logs import prepare, say
+from penchant.serving.refusals import Refused
 from penchant.serving.service_settings import ServiceSettings
 
 try:
     import uvicorn
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 except ImportError as error:
     raise MissingExtraError("Serving", extra="serve") from error
 
+NOT_HTTP = Refused(400, "not_http", "This is no HTTP, or a line of it is too long.", "Ask for less at a time.")
 BACKLOG = 2048
 SETTLING = 0.1  # seconds from the last connection that is accepted to the first idle one that is closed
 SWITCH = 0.0005  # seconds: how long the thread that answers waits for one that scores, where both run Python
+
+
+class _Protocol(HttpToolsProtocol):
+    """HTTP, and what is none or too long a line refused in the shape of all failures."""
+
+    def send_400_response(self, msg: str) -> None:
+        del msg
+        body = NOT_HTTP.body
+        lines = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close"
+        self.transport.write(lines % len(body) + b"\r\n\r\n" + body)
+        self.transport.close()
 
 
 class _Server(uvicorn.Server):
@@ -102,6 +117,7 @@ def serve(folder: Path, settings: ServiceSettings, keys: Verifier | None, listen
     prepare(settings.log_level)
     sys.setswitchinterval(SWITCH)
     made = create_app(folder, settings, keys)
+    gc.freeze()  # what was loaded lives as long as the process; going through it for garbage would hold requests up
     config = uvicorn.Config(
         made.gate,
         log_config=None,
@@ -112,7 +128,7 @@ def serve(folder: Path, settings: ServiceSettings, keys: Verifier | None, listen
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=settings.trusted_proxies or "127.0.0.1",
         server_header=False,
-        h11_max_incomplete_event_size=65_536,
+        http=_Protocol,
         ws="none",
     )
     server = _Server(config)
