@@ -26,23 +26,16 @@ def serve(model_dir: ModelDir, context: typer.Context) -> None:
       penchant serve model --port 8080 --feedback postgresql://shop@db/feedback
       penchant serve model --host 0.0.0.0 --keys keys.json
     """
+    from penchant.serving.keys import Keys
     from penchant.serving.running import address_of, listen
     from penchant.serving.running import serve as run
     from penchant.serving.service_settings import read_settings
 
     settings = read_settings(**context.obj)
-    keys = _read_keys(settings.keys)
+    keys = None if settings.keys is None else Keys.load(settings.keys)
     with listen(settings) as listening:
         terminal.say(f"Serving {model_dir} on {address_of(listening)}, Ctrl-C to stop.")
         run(model_dir, settings, keys, listening)
-
-
-def _read_keys(file: Path | None) -> Any:
-    if file is None:
-        return None
-    from penchant.serving.keys import Keys
-
-    return Keys.load(file)
 
 
 def service_flags() -> Iterator[inspect.Parameter]:

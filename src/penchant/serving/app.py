@@ -15,7 +15,8 @@ from penchant import __version__
 from penchant.errors import MissingExtraError, PenchantError, StoreError
 from penchant.serving.answering import lists, most_at_once
 from penchant.serving.batching import Batcher
-from penchant.serving.gate import Gate, Verifier
+from penchant.serving.gate import Gate
+from penchant.serving.keys import Keys
 from penchant.serving.limits import Room
 from penchant.serving.live import Live
 from penchant.serving.logs import say
@@ -58,7 +59,7 @@ class Made:
     routes: FastAPI
 
 
-def create_app(folder: Path, settings: ServiceSettings, keys: Verifier | None = None) -> Made:
+def create_app(folder: Path, settings: ServiceSettings, keys: Keys | None = None) -> Made:
     """An application that serves an artifact.
 
     Raises:

@@ -13,10 +13,11 @@ import os
 import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Protocol
+from typing import Any
 
 from starlette.exceptions import HTTPException
 
+from penchant.serving.keys import Keys
 from penchant.serving.limits import Full, Rates, Room
 from penchant.serving.logs import LOGGER, say
 from penchant.serving.observed import Observed
@@ -51,13 +52,6 @@ SECURITY = [
 ]
 
 
-class Verifier(Protocol):
-    """What knows keys."""
-
-    def verify(self, key: str) -> frozenset[str] | None:
-        """The scopes of a key, None of one that is not known."""
-
-
 def scope_of(method: str, path: str) -> str | None:
     """What a key has to allow; None where no key is needed. A route that does not exist needs one too."""
     if path in OPEN or path.startswith("/page/"):
@@ -71,7 +65,7 @@ class Gate:
     """See the module. `app` is what is behind it; `keys` is None where no key is needed."""
 
     def __init__(
-        self, app: App, settings: ServiceSettings, room: Room, observed: Observed, keys: Verifier | None = None
+        self, app: App, settings: ServiceSettings, room: Room, observed: Observed, keys: Keys | None = None
     ) -> None:
         self.app = app
         self.settings = settings

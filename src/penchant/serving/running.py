@@ -15,7 +15,7 @@ from typing import Any
 
 from penchant.errors import MissingExtraError, PenchantError, SettingError
 from penchant.serving.app import Made, create_app
-from penchant.serving.gate import Verifier
+from penchant.serving.keys import Keys
 from penchant.serving.logs import prepare, say
 from penchant.serving.refusals import Refused
 from penchant.serving.service_settings import ServiceSettings
@@ -108,7 +108,7 @@ def address_of(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def serve(folder: Path, settings: ServiceSettings, keys: Verifier | None, listening: socket.socket) -> None:
+def serve(folder: Path, settings: ServiceSettings, keys: Keys | None, listening: socket.socket) -> None:
     """Serve until SIGTERM or SIGINT; SIGHUP loads the model again.
 
     Raises:

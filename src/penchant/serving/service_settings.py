@@ -46,7 +46,6 @@ class ServiceSettings(BaseSettings):
     threads: int = Field(1, ge=1, le=64, description="Threads that score.")
     kept_users: int = Field(10_000, ge=0, description="Users whose vectors are kept in memory once computed.")
     feedback_poll: float = Field(1.0, gt=0, description="Seconds between looks for what other processes stored.")
-    approximate_from: int = Field(500_000, ge=1, description="Items from which the search is approximate.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
 
     @field_validator("host")
