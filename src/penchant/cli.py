@@ -15,6 +15,7 @@ from penchant import __version__, terminal
 from penchant.commands.answering import predict, recommend
 from penchant.commands.datasets import data_describe, data_fetch, data_list, demo
 from penchant.commands.evaluating import evaluate
+from penchant.commands.feedback import export_feedback, forget
 from penchant.commands.fitting import compare, fit
 from penchant.commands.keys import keys_add, keys_list, keys_remove
 from penchant.commands.looking import explain, plot, similar
@@ -129,6 +130,8 @@ for command in (fit, compare, tune):
 for command in (evaluate, recommend, predict, explain, similar, plot, demo):
     app.command(cls=PlainCommand)(command)
 app.command(cls=ServiceCommand)(serve)
+for command in (export_feedback, forget):
+    app.command(cls=PlainCommand)(command)
 for name, command in (("list", data_list), ("fetch", data_fetch), ("describe", data_describe)):
     data_app.command(name, cls=PlainCommand)(command)
 for name, command in (("add", keys_add), ("list", keys_list), ("remove", keys_remove)):

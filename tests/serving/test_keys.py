@@ -31,7 +31,7 @@ def test_the_file_has_no_key_and_is_its_owners_alone(tmp_path: Path) -> None:
     assert len(first) > 40
     assert first.removeprefix("pk_") not in path.read_text()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert [file.name for file in tmp_path.iterdir()] == ["keys.json"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["keys.json", "keys.json.lock"]
 
 
 def test_a_running_server_sees_changes(tmp_path: Path) -> None:
@@ -112,4 +112,4 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     capsys.readouterr()
     assert run(["keys", "add", path, "--scope", "all"]) == 2
     assert "read, write, admin" in capsys.readouterr().err
-    assert [file.name for file in tmp_path.iterdir()] == ["keys.json"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["keys.json", "keys.json.lock"]

@@ -171,7 +171,6 @@ def _changing(path: Path, *, create: bool = True) -> Iterator[list[Key]]:
             keys = [] if create and not path.exists() else read_keys(path)
             yield keys
             _write(path, keys)
-            Path(f"{path}.lock").unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}.", remedy="Choose another place.") from error
 
