@@ -104,7 +104,7 @@ def test_every_command_and_data_set_is_in_the_docs() -> None:
 
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
     for command in app.registered_commands:
-        name = command.name or command.callback.__name__
+        name = command.name or command.callback.__name__.replace("_", "-")
         assert f"penchant {name}" in text, name
     for command in data_app.registered_commands:
         assert f"penchant data {command.name}" in text, command.name
