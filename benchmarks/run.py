@@ -53,6 +53,10 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "lists": Benchmark(
         (str(FOLDER / "lists_speed.py"),), "lists learnt and measured beside peer libraries, and their memory; an hour"
     ),
+    "serving": Benchmark(
+        (str(FOLDER / "serving.py"),),
+        "the service beside implicit behind FastAPI; ten minutes; wrk, h2load, $PENCHANT_DATA",
+    ),
     "defaults": Benchmark((str(FOLDER / "defaults.py"),), "accuracy with default settings; needs $PENCHANT_DATA"),
 }
 

@@ -79,6 +79,18 @@ def test_settings_are_documented_as_they_are() -> None:
     assert all(model_class(model).settings_class.describe() for model in MODELS)
 
 
+def test_the_settings_of_the_service_are_documented_as_they_are() -> None:
+    pytest.importorskip("fastapi")
+    sys.path.insert(0, str(ROOT / "docs"))
+    try:
+        import make_tables
+    finally:
+        sys.path.pop(0)
+    page = make_tables.SERVING.read_text(encoding="utf-8")
+    assert page == make_tables.with_service_table(page), "run: python docs/make_tables.py"
+    assert "`--max-body`" in page
+
+
 def test_every_module_is_in_the_architecture_page() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     for path in (ROOT / "src" / "penchant").rglob("*.py"):
@@ -92,7 +104,7 @@ def test_every_command_and_data_set_is_in_the_docs() -> None:
 
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
     for command in app.registered_commands:
-        name = command.name or command.callback.__name__
+        name = command.name or command.callback.__name__.replace("_", "-")
         assert f"penchant {name}" in text, name
     for command in data_app.registered_commands:
         assert f"penchant data {command.name}" in text, command.name

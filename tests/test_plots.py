@@ -16,12 +16,12 @@ from matplotlib.text import Text  # noqa: E402
 
 from penchant.calibration import LEVELS, AtLevel, Band, Coverage  # noqa: E402
 from penchant.errors import InputError, MissingExtraError  # noqa: E402
+from penchant.explain import principal_components  # noqa: E402
 from penchant.models.fitting import Ending, Epoch, FitLog  # noqa: E402
 from penchant.plots import (  # noqa: E402
     calibration_figure,
     history_figure,
     map_figure,
-    principal_components,
     save_figure,
 )
 

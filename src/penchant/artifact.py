@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,7 @@ class Artifact:
     arrays: dict[str, NDArray[Any]]
     users: pl.DataFrame
     items: pl.DataFrame
+    checksum: str = field(default="", compare=False)
 
 
 def save_artifact(artifact: Artifact, folder: Path) -> None:
@@ -101,8 +102,9 @@ def load_artifact(folder: Path) -> Artifact:
         users, items = pl.read_parquet(files[USERS]), pl.read_parquet(files[ITEMS])
     except (Exception, pl.exceptions.PanicException) as error:  # the checksums held, so a writer was at fault
         raise ArtifactError(f"{folder} cannot be read: {error}", remedy="Fit the model again.") from error
+    checksum = _checksum(manifest)
     del manifest["files"]
-    return Artifact(manifest, arrays, users, items)
+    return Artifact(manifest, arrays, users, items, checksum)
 
 
 def load_manifest(folder: Path) -> dict[str, Any]:

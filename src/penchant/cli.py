@@ -15,8 +15,11 @@ from penchant import __version__, terminal
 from penchant.commands.answering import predict, recommend
 from penchant.commands.datasets import data_describe, data_fetch, data_list, demo
 from penchant.commands.evaluating import evaluate
+from penchant.commands.feedback import export_feedback, forget
 from penchant.commands.fitting import compare, fit
+from penchant.commands.keys import keys_add, keys_list, keys_remove
 from penchant.commands.looking import explain, plot, similar
+from penchant.commands.serving import ServiceCommand, serve
 from penchant.commands.tuning import tune
 from penchant.errors import PenchantError
 from penchant.options import INTERRUPTED
@@ -29,7 +32,9 @@ TERMINATED = 143
 HELP = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(name="penchant", cls=PlainGroup, add_completion=False, context_settings=HELP)
 data_app = typer.Typer(cls=PlainGroup)
+keys_app = typer.Typer(cls=PlainGroup)
 app.add_typer(data_app, name="data")
+app.add_typer(keys_app, name="keys")
 
 
 def main() -> NoReturn:
@@ -115,12 +120,22 @@ def _data() -> None:
     """Data sets by name: list, fetch, describe."""
 
 
+@keys_app.callback()
+def _keys() -> None:
+    """API keys of a service: add, list, remove."""
+
+
 for command in (fit, compare, tune):
     app.command(cls=SettingsCommand)(command)
 for command in (evaluate, recommend, predict, explain, similar, plot, demo):
     app.command(cls=PlainCommand)(command)
+app.command(cls=ServiceCommand)(serve)
+for command in (export_feedback, forget):
+    app.command(cls=PlainCommand)(command)
 for name, command in (("list", data_list), ("fetch", data_fetch), ("describe", data_describe)):
     data_app.command(name, cls=PlainCommand)(command)
+for name, command in (("add", keys_add), ("list", keys_list), ("remove", keys_remove)):
+    keys_app.command(name, cls=PlainCommand)(command)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,10 @@
     │   ├── DataError                a table: names the file, the line and the column
     │   ├── UnknownIdError           a user or an item that the model has never seen
     │   ├── SettingError             a setting or option with a value it cannot have
+    │   ├── ConflictError            feedback whose event id stands for another event already
     │   └── UnsupportedError         a question that this kind of model has no answer to
     ├── ArtifactError                a saved model that is truncated, edited, foreign or of another version
+    ├── StoreError                   a store of feedback that is full, locked, unreachable or not one
     ├── DownloadError                a data set that could not be fetched or did not verify
     ├── NotFittedError               a model was asked before it was fitted
     ├── NotEnoughMemoryError         what is about to be done would take more memory than there is, or is allowed
@@ -78,12 +80,34 @@ class SettingError(InputError):
     """A setting or an option has a value that it cannot have."""
 
 
+class ConflictError(InputError):
+    """Feedback whose event id stands for another event already."""
+
+
 class UnsupportedError(InputError):
     """A question that this kind of model has no answer to."""
 
 
 class ArtifactError(PenchantError):
     """A saved model cannot be trusted or read."""
+
+
+class StoreError(PenchantError):
+    """A store of feedback cannot be used now, or not at all. What was acknowledged before is still in it.
+
+    Attributes:
+        reason: "full", "locked", "unreachable" and "failed" may pass, and what was asked can be asked again;
+            "unusable" does not pass by itself.
+    """
+
+    def __init__(self, problem: str, *, reason: str, remedy: str = "") -> None:
+        self.reason = reason
+        super().__init__(problem, remedy=remedy)
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the same request may succeed later."""
+        return self.reason != "unusable"
 
 
 class DownloadError(PenchantError):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penchant.errors import UnsupportedError
-from penchant.models.base import Floats, Model, Rows
+from penchant.models.base import Floats, Floats64, Model, Rows
 
 ENOUGH_RATINGS = 20
 
@@ -111,6 +111,28 @@ def cosines(factors: Floats, row: int) -> Floats:
     products = factors @ factors[row]
     scale = lengths * lengths[row]
     return np.divide(products, scale, out=np.zeros_like(products), where=scale > 0)
+
+
+def principal_components(factors: NDArray[np.float32]) -> tuple[Floats64, Floats64]:
+    """Points (n, d) along the two directions of their largest variance, and each one's share of it.
+
+    Each direction points to where its largest entry is positive. What does not exist, as the second of d = 1,
+    is zeros.
+
+    Returns:
+        Positions float64 (n, 2), shares float64 (2,).
+    """
+    centred = factors.astype(np.float64) - factors.mean(axis=0, dtype=np.float64)
+    centred[np.abs(centred) < 1e-9 * np.abs(factors).max()] = 0  # below what float32 tells apart: rounding of the mean
+    values, directions = np.linalg.svd(centred, full_matrices=False)[1:]
+    k = min(2, len(values))
+    largest = np.take_along_axis(directions[:k], np.abs(directions[:k]).argmax(1, keepdims=True), 1)
+    positions, shares = np.zeros((len(factors), 2)), np.zeros(2)
+    positions[:, :k] = centred @ (directions[:k] * np.where(largest < 0, -1, 1)).T
+    variances = values**2
+    if variances.sum() > 0:
+        shares[:k] = variances[:k] / variances.sum()
+    return positions, shares
 
 
 def nearest_names(wanted: str, names: list[str], k: int = 5) -> list[int]:

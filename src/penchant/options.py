@@ -104,6 +104,12 @@ Metrics = Annotated[
         show_default="mse,rmse,mae; of models that rank only ndcg@10 and others",
     ),
 ]
+Feedback = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL", help="Join stored feedback to the table: feedback.db, or postgresql://user@host/database."
+    ),
+]
 UserColumn = Annotated[str | None, typer.Option("--user", metavar="COLUMN", help="Column of users.")]
 ItemColumn = Annotated[str | None, typer.Option("--item", metavar="COLUMN", help="Column of items.")]
 Module = Annotated[

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import Any, ClassVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -29,14 +30,19 @@ class PlainCommand(TyperCommand):
 class SettingsCommand(PlainCommand):
     """A command that has a flag for every setting of every model; they are made when they are needed."""
 
+    make_flags: ClassVar[Callable[[], Iterator[inspect.Parameter]]] = staticmethod(setting_flags)
+
+    @cached_property
+    def _flags(self) -> list[Any]:
+        return _made(type(self).make_flags())
+
     def get_params(self, ctx: Any) -> Any:
-        if all(parameter.name != "other" for parameter in self.params):
-            self.params = [*self.params, *_made(setting_flags())]
+        if "_flags" not in vars(self):
+            self.params = [*self.params, *self._flags]
         return super().get_params(ctx)
 
     def invoke(self, ctx: Any) -> Any:
-        made = [parameter.name for parameter in _made(setting_flags())]
-        ctx.obj = {name: ctx.params.pop(name) for name in made}
+        ctx.obj = {flag.name: ctx.params.pop(flag.name) for flag in self._flags}
         return super().invoke(ctx)
 
 

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from penchant.calibration import BAND_LEVEL, Band, Coverage
 from penchant.errors import InputError, MissingExtraError
+from penchant.explain import principal_components
 from penchant.labels import Places
 from penchant.models.fitting import FitLog
 
@@ -281,28 +282,6 @@ def _check_items(
         raise InputError("Some factors are infinite or NaN.", remedy="Fit again, with a smaller learning_rate.")
     if shown < 1:
         raise InputError(f"{shown} items cannot be shown.", remedy="Show 1 item or more.")
-
-
-def principal_components(factors: NDArray[np.float32]) -> tuple[Floats, Floats]:
-    """Points (n, d) along the two directions of their largest variance, and each one's share of it.
-
-    Each direction points to where its largest entry is positive. What does not exist, as the second of d = 1,
-    is zeros.
-
-    Returns:
-        Positions float64 (n, 2), shares float64 (2,).
-    """
-    centred = factors.astype(np.float64) - factors.mean(axis=0, dtype=np.float64)
-    centred[np.abs(centred) < 1e-9 * np.abs(factors).max()] = 0  # below what float32 tells apart: rounding of the mean
-    values, directions = np.linalg.svd(centred, full_matrices=False)[1:]
-    k = min(2, len(values))
-    largest = np.take_along_axis(directions[:k], np.abs(directions[:k]).argmax(1, keepdims=True), 1)
-    positions, shares = np.zeros((len(factors), 2)), np.zeros(2)
-    positions[:, :k] = centred @ (directions[:k] * np.where(largest < 0, -1, 1)).T
-    variances = values**2
-    if variances.sum() > 0:
-        shares[:k] = variances[:k] / variances.sum()
-    return positions, shares
 
 
 def write_names(

@@ -37,6 +37,23 @@ def read_table(
     return found
 
 
+def join_feedback(table: Any, url: str, reading: Mapping[str, Any]) -> Any:
+    """A table and the feedback that is stored at a URL, telling what was joined.
+
+    Raises:
+        StoreError: there is no feedback, or it cannot be read.
+    """
+    from penchant.serving.merging import with_feedback
+    from penchant.serving.store import FeedbackStore
+
+    how = {"duplicates": reading["duplicates"], "positive_from": reading["positive_from"]}
+    with progress.waiting("Reading the feedback"), FeedbackStore.open(url, create=False) as store:
+        joined = with_feedback(table, store.all(), **how)
+    for note in joined.notes[len(table.notes) :]:
+        terminal.warn(note)
+    return joined
+
+
 def fetch_if_named(source: str) -> None:
     """A data set that is not here yet is fetched with a bar before it is read."""
     from penchant.data.datasets import DATASETS, locate

@@ -10,12 +10,13 @@ from typing import Annotated, Any
 import typer
 
 from penchant import progress, terminal
-from penchant.commands.asking import listed, metrics_of, read_table
+from penchant.commands.asking import join_feedback, listed, metrics_of, read_table
 from penchant.options import (
     FITTING,
     INTERRUPTED,
     READING,
     SPLITTING,
+    Feedback,
     Flags,
     Json,
     Metrics,
@@ -46,6 +47,7 @@ def fit(
         ),
     ] = "mf",
     metrics: Metrics = None,
+    feedback: Feedback = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FOLDER", help="Where to save the model.")] = None,
     json: Json = False,
 ) -> None:
@@ -59,6 +61,7 @@ def fit(
       penchant fit u1.base --valid u1.test --model mlp --layers 100,50 --epochs 10
       penchant fit ratings.csv --model net.py:DotProduct --set n_factors=20
       penchant fit plays.csv --weight plays --model als --factors 128 -o model
+      penchant fit ratings.csv --feedback feedback.db -o model
     """
     from penchant import job
     from penchant.models.fitting import FitOptions
@@ -70,7 +73,7 @@ def fit(
     job.check_machine([unfitted], fitting["device"])
     if out is not None:
         job.check_destination(out)
-    split = _read_split(ratings, reading, splitting["valid"], how, fitting, json)
+    split = _read_split(ratings, reading, splitting["valid"], how, fitting, json, feedback)
     with _listening(json) as listener:
         fitted = job.fit_model(unfitted, split, FitOptions(listener=listener, **fitting), asked)
     saved = fitted.save(out) if out is not None else None
@@ -272,11 +275,21 @@ def _listening(json: bool, listener: Any = None, first: str = "the first epoch e
         listener.close()
 
 
-def _read_split(source: str, reading: Flags, valid: str | None, how: Flags, fitting: Flags, json: bool) -> Any:
+def _read_split(
+    source: str,
+    reading: Flags,
+    valid: str | None,
+    how: Flags,
+    fitting: Flags,
+    json: bool,
+    feedback: str | None = None,
+) -> Any:
     """Read and split, telling what was read."""
     from penchant import job
 
     train = read_table(source, json, reading, memory=fitting["memory"])
+    if feedback is not None:
+        train = join_feedback(train, feedback, reading)
     held_out = read_table(valid, json, reading, train.notes, fitting["memory"]) if valid is not None else None
     split = job.make_split(train, valid=held_out, seed=fitting["seed"], **how)
     if not json:

@@ -226,7 +226,8 @@ def _draw_calibration(folder: Path, recommender: Any) -> Drawn:
 
 
 def _draw_map(recommender: Any, shown: int) -> Drawn:
-    from penchant.plots import map_figure, principal_components
+    from penchant.explain import principal_components
+    from penchant.plots import map_figure
 
     factors, names, counts = recommender.model.item_factors(), recommender.item_names.to_list(), recommender.item_counts
     title = f"Items by the factors of {terminal.display_name(recommender)}"

@@ -84,6 +84,10 @@ class Vocabulary:
             raise self.unknown(id_)
         return found
 
+    def find(self, id_: Any) -> int:
+        """The position of one id, -1 where it is unknown."""
+        return self._lookup(id_)
+
     def take(self, rows: NDArray[np.integer[Any]]) -> list[Any]:
         """The ids at some positions, as Python integers or strings."""
         return self.ids.gather(np.asarray(rows, dtype=np.uint32)).to_list()

@@ -20,13 +20,7 @@ from penchant.data.interactions import Interactions
 from penchant.data.pairs import described_context, lists_table
 from penchant.data.split import Split
 from penchant.data.vocabulary import Id, Vocabulary
-from penchant.errors import (
-    ArtifactError,
-    InputError,
-    PenchantError,
-    SettingError,
-    UnknownIdError,
-)
+from penchant.errors import InputError, SettingError, UnknownIdError
 from penchant.evaluate import DEFAULT_METRICS, Report, evaluate_questions
 from penchant.explain import Ranked, extreme_items, nearest_names, reasons_of, similar_items
 from penchant.intervals import Around, Conformal, around, around_questions
@@ -38,7 +32,7 @@ from penchant.newcomers import Questions
 from penchant.serving.answers import Named, Prediction, Reason, Reasons, Recommendation
 from penchant.serving.history import History
 from penchant.serving.lists import Ids, Ranker, Wished, Wishes, ratings_of
-from penchant.serving.saving import MISFITS, from_artifact, to_artifact
+from penchant.serving.saving import checked_fields, to_artifact
 from penchant.threads import in_order, one_blas_thread
 
 USERS_A_TIME = 256
@@ -433,12 +427,7 @@ class Recommender:
         Raises:
             ArtifactError: not an artifact, of a later format, truncated, edited, or of an unknown model.
         """
-        artifact = load_artifact(Path(folder))
-        try:
-            return cls(**from_artifact(artifact, module))
-        except MISFITS as error:
-            what = error.problem if isinstance(error, PenchantError) else repr(error)
-            raise ArtifactError(f"{folder} does not fit together: {what}", remedy="Fit the model again.") from error
+        return cls(**checked_fields(load_artifact(Path(folder)), folder, module))
 
 
 def _check_k(k: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from penchant.artifact import Artifact
 from penchant.data.vocabulary import Vocabulary
-from penchant.errors import InputError, NotFittedError
+from penchant.errors import ArtifactError, InputError, NotFittedError, PenchantError
 from penchant.intervals import Conformal
 from penchant.models import model_class
 from penchant.models.fitting import FitLog
@@ -55,6 +56,23 @@ def _items_frame(recommender: Recommender) -> pl.DataFrame:
     if recommender.item_table is None:
         return frame
     return frame.hstack(recommender.item_table.rename(lambda column: f"column/{column}").get_columns())
+
+
+def checked_fields(artifact: Artifact, folder: str | Path, module: Any = None) -> dict[str, Any]:
+    """The fields of a Recommender.
+
+    Args:
+        folder: where the artifact lies, for the message.
+        module: the class of a torch module of the user's own.
+
+    Raises:
+        ArtifactError: the parts of the artifact do not fit together, or its model is unknown.
+    """
+    try:
+        return from_artifact(artifact, module)
+    except MISFITS as error:
+        what = error.problem if isinstance(error, PenchantError) else repr(error)
+        raise ArtifactError(f"{folder} does not fit together: {what}", remedy="Fit the model again.") from error
 
 
 def from_artifact(artifact: Artifact, module: Any) -> dict[str, Any]:

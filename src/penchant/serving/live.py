@@ -1,0 +1,301 @@
+"""The model that is served: an artifact, loaded and looked through, replaced by another in one step."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from penchant.artifact import MANIFEST, load_artifact
+from penchant.data.vocabulary import Id, Vocabulary
+from penchant.errors import ArtifactError, InputError, PenchantError
+from penchant.intervals import has_intervals
+from penchant.models.base import Floats, Rows
+from penchant.serving.catalogue import Catalogue
+from penchant.serving.events import Event
+from penchant.serving.filters import Mask, filters_of, matching
+from penchant.serving.overlay import Overlay
+from penchant.serving.recommender import Recommender
+from penchant.serving.saving import checked_fields
+
+KEPT_MASKS = 256
+TRIES = 2  # of reading a folder that is being replaced
+PAUSE = 0.2  # seconds between them
+
+
+@dataclass(frozen=True, eq=False)
+class Taken:
+    """What a user has rated or taken.
+
+    Attributes:
+        seen: rows of all items, left out of lists, int32.
+        item_rows, ratings: what the user is folded in from, int32 and float32 (n,).
+    """
+
+    seen: Rows
+    item_rows: Rows
+    ratings: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """A user as the model sees them now.
+
+    Attributes:
+        row: of training, -1 for a newcomer.
+        vector: float32 (d,).
+        taken: their history.
+        is_folded: the vector comes from the history, and not from training.
+        is_known: there is anything to go by.
+    """
+
+    row: int
+    vector: Floats
+    taken: Taken
+    is_folded: bool
+    is_known: bool
+
+
+class Kept:
+    """A dictionary of bounded size that forgets what was not asked for longest; for any number of threads."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._entries: OrderedDict[Hashable, Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable) -> Any:
+        """What is kept, or None."""
+        with self._lock:
+            found = self._entries.get(key)
+            if found is not None:
+                self._entries.move_to_end(key)
+            return found
+
+    def put(self, key: Hashable, value: Any) -> None:
+        """Keep something."""
+        if not self._size:
+            return
+        with self._lock:
+            self._entries[key] = value
+            self._entries.move_to_end(key)
+            if len(self._entries) > self._size:
+                self._entries.popitem(last=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """An artifact in memory. Nothing in it changes but what is kept for speed.
+
+    Attributes:
+        recommender: that answers.
+        manifest: of the artifact.
+        version: the start of the manifest's checksum, which covers every byte of the artifact.
+        fitted: when the artifact was written, ISO 8601 in UTC.
+        kept_users: how many user vectors are kept.
+    """
+
+    recommender: Recommender
+    manifest: dict[str, Any]
+    version: str
+    fitted: str
+    kept_users: int = 10_000
+    served: NDArray[np.bool_] = field(init=False)
+    masks: Kept = field(init=False)
+    users: Kept = field(init=False)
+    lists: Kept = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "served", np.zeros(len(self.recommender.items), bool))
+        object.__setattr__(self, "masks", Kept(KEPT_MASKS))
+        object.__setattr__(self, "users", Kept(self.kept_users))
+        object.__setattr__(self, "lists", Kept(1_000))
+
+    @classmethod
+    def read(cls, folder: Path, kept_users: int = 10_000) -> Loaded:
+        """Load an artifact, check it, and ask it once for all that it will be asked for.
+
+        Raises:
+            ArtifactError: it cannot be read or does not fit together, or answers nonsense.
+        """
+        artifact = load_artifact(folder)
+        if artifact.manifest["model"] == "own":
+            raise ArtifactError(
+                f"{folder} is a torch module of your own, and the service runs built-in models only.",
+                remedy="Serve another model, or call Recommender.load with the module in a service of your own.",
+            )
+        written = datetime.fromtimestamp(int((folder / MANIFEST).stat().st_mtime), UTC).isoformat()
+        version = artifact.checksum[:16]
+        loaded = cls(Recommender(**checked_fields(artifact, folder)), artifact.manifest, version, written, kept_users)
+        try:
+            loaded._try_out()
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            raise ArtifactError(f"{folder} cannot answer: {error}", remedy="Fit the model again.") from error
+        return loaded
+
+    def _try_out(self) -> None:
+        """Also compiles or loads kernels, so that the first request waits for nothing."""
+        import penchant.kernels.topk  # noqa: F401, from now on `ranking` uses it
+
+        model = self.recommender.model
+        scores = model.scores_of(self.average[None])
+        if not np.isfinite(scores).any() or scores.shape != (1, len(self.recommender.items)):
+            raise ValueError("the scores of an average user are no numbers")
+        self.recommender.recommend(rated={}, k=1)
+        self.catalogue.search.find("a", 1)
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """Its items."""
+        return Catalogue(self.recommender)
+
+    @cached_property
+    def average(self) -> Floats:
+        """The vector of an average user."""
+        return self.recommender.model.fold_in(np.empty(0, np.int32), np.empty(0, np.float32))
+
+    @cached_property
+    def has_intervals(self) -> bool:
+        """Whether predictions have intervals."""
+        model = self.recommender.model
+        return not model.ranks_only and has_intervals(model, self.recommender.conformal)
+
+    # --- users --------------------------------------------------------------------------------------
+
+    def known(self, user: Id, overlay: Overlay) -> Known:
+        """A user with all feedback that is stored of them."""
+        stored = self.as_stored(user)
+        key = (stored, overlay.version(stored))  # before the events: what comes meanwhile has another key
+        found = self.users.get(key)
+        if found is None:
+            row = self.recommender.users.find(stored)
+            found = self._make_known(row, overlay.of(stored))
+            self.users.put(key, found)
+        return found
+
+    def as_stored(self, user: Id) -> Id:
+        """A user's id, which is text in a path, in the kind that the artifact has."""
+        return _of_kind(self.recommender.users, user)
+
+    def as_stored_item(self, item: Id) -> Id:
+        """As `as_stored`, of an item."""
+        return _of_kind(self.recommender.items, item)
+
+    def check_ratings(self, events: Iterable[Event]) -> None:
+        """Raise InputError where a rating is not on the scale of the model."""
+        low, high = self.recommender.model.scale
+        for event in events:
+            if event.rating is None:
+                continue
+            if self.recommender.model.ranks_only:
+                if event.rating <= 0:
+                    raise InputError(f"The weight {event.rating:g} is not above 0.", remedy="Leave it out for 1.")
+            elif not low <= event.rating <= high:
+                raise InputError(
+                    f"The rating {event.rating:g} is off the scale.", remedy=f"Rate from {low:g} to {high:g}."
+                )
+
+    def newcomer(self, item_rows: Rows, ratings: Floats) -> Known:
+        """Somebody with a history alone."""
+        taken = Taken(item_rows, item_rows, ratings)
+        return Known(-1, self.recommender.model.fold_in(item_rows, ratings), taken, True, True)
+
+    def _make_known(self, row: int, events: Iterable[Event]) -> Known:
+        taken, is_changed = self._merged(row, events)
+        model = self.recommender.model
+        if row >= 0 and not is_changed:
+            return Known(row, model.user_vectors(np.array([row], np.int32))[0], taken, False, True)
+        if not len(taken.seen):
+            return Known(-1, self.average, taken, True, False)
+        return Known(row, model.fold_in(taken.item_rows, taken.ratings), taken, True, True)
+
+    def _merged(self, row: int, events: Iterable[Event]) -> tuple[Taken, bool]:
+        """The artifact's history under stored feedback, of which the latest rating of an item counts.
+
+        What has no rating says to a model that ranks only that the item was taken (1), and to a model of ratings that
+        it was seen. Items that the model does not know are left out until a later one does.
+        """
+        history, model = self.recommender.history, self.recommender.model
+        mine = history.of(row) if row >= 0 else slice(0, 0)
+        rated = dict(zip(history.item_rows[mine].tolist(), history.ratings[mine].tolist(), strict=True))
+        seen, is_changed = set(rated), False
+        low, high = model.scale
+        for event in events:
+            item = self.recommender.items.find(event.item)
+            if item < 0:
+                continue
+            seen.add(item)
+            if model.ranks_only:
+                rated[item] = event.rating if event.rating is not None and event.rating > 0 else 1.0
+            elif event.rating is not None:
+                rated[item] = min(max(event.rating, low), high)
+            is_changed = is_changed or model.ranks_only or event.rating is not None
+        rows = np.fromiter(rated, np.int32, len(rated))
+        ratings = np.fromiter(rated.values(), np.float32, len(rated))
+        return Taken(np.fromiter(seen, np.int32, len(seen)), rows, ratings), is_changed
+
+    # --- items --------------------------------------------------------------------------------------
+
+    def allowed(self, where: tuple[str, ...]) -> Mask | None:
+        """Of which items all filters hold, (n_items,); None without filters.
+
+        Raises:
+            SettingError: a filter is none, or names a column or a value that is not there.
+        """
+        if not where:
+            return None
+        found = self.masks.get(where)
+        if found is None:
+            found = np.asarray(matching(self.recommender.item_table, filters_of(where)))
+            self.masks.put(where, found)
+        return found
+
+
+def _of_kind(vocabulary: Vocabulary, id_: Id) -> Id:
+    parsed: Id | None = vocabulary.parse(id_)
+    return id_ if parsed is None else parsed
+
+
+class Live:
+    """What is served now. `loaded` is read once by each request, which keeps to it.
+
+    Args:
+        folder: of the artifact.
+        overlay: the feedback that is stored.
+    """
+
+    def __init__(self, folder: Path, overlay: Overlay, kept_users: int = 10_000) -> None:
+        self.folder = folder
+        self.overlay = overlay
+        self.kept_users = kept_users
+        self._lock = threading.Lock()
+        self.loaded = self._read()
+
+    def reload(self) -> tuple[Loaded, Loaded]:
+        """Load what is in the folder now beside what is served, and swap; the one before, and the new one.
+
+        Raises:
+            ArtifactError: it cannot be used, and the one before goes on.
+        """
+        with self._lock:
+            before, new = self.loaded, self._read()
+            self.loaded = new
+            return before, new
+
+    def _read(self) -> Loaded:
+        """Once more where the folder was replaced while it was read."""
+        for _ in range(TRIES - 1):
+            try:
+                return Loaded.read(self.folder, self.kept_users)
+            except PenchantError:
+                time.sleep(PAUSE)
+        return Loaded.read(self.folder, self.kept_users)

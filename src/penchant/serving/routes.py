@@ -1,0 +1,244 @@
+"""The routes: each takes what a request says, asks `answering`, and sends bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+
+from penchant.errors import ArtifactError, ConflictError, PenchantError
+from penchant.serving import answering
+from penchant.serving.answering import Asked
+from penchant.serving.batching import Batcher
+from penchant.serving.catalogue import dumps
+from penchant.serving.events import Event
+from penchant.serving.live import Known, Live, Loaded
+from penchant.serving.logs import say
+from penchant.serving.observed import CONTENT_TYPE, Observed
+from penchant.serving.refusals import Refused
+from penchant.serving.schemas import (
+    Feedback,
+    Pairs,
+    PathId,
+    Rated,
+    Refusal,
+    Visitor,
+    Why,
+    listing_parameters,
+    read_id,
+    read_listing,
+)
+
+RETRIED = {"description": "Too much at once; Retry-After says when to ask again.", "model": Refusal}
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    401: {"description": "No key, or one that is not known.", "model": Refusal},
+    403: {"description": "The key is of another scope.", "model": Refusal},
+    422: {"description": "Something in the request cannot be.", "model": Refusal},
+    429: RETRIED,
+    503: RETRIED,
+}
+UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"description": "The item is not known.", "model": Refusal}}
+BODIES: dict[int | str, dict[str, Any]] = {
+    413: {"description": "The body is too large.", "model": Refusal},
+    415: {"description": "The body is not JSON.", "model": Refusal},
+}
+CONFLICT: dict[int | str, dict[str, Any]] = {409: {"description": "It contradicts what is there.", "model": Refusal}}
+
+Limit = Annotated[int, Query(ge=1, le=1_000, description="How many items.")]
+
+
+@dataclass
+class Service:
+    """What routes work with.
+
+    Attributes:
+        live: the model.
+        observed: counters.
+        store_pool: threads that wait for the database.
+        pool: threads for all other work that is not scoring lists.
+        batcher: of lists, made when the event loop runs.
+    """
+
+    live: Live
+    observed: Observed
+    pool: ThreadPoolExecutor
+    store_pool: ThreadPoolExecutor
+    batcher: Batcher | None = None
+    is_ready: bool = False
+    index: dict[str, Any] = field(default_factory=lambda: {"kind": "exact"})
+
+    async def run(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """Do some work on a thread of the pool."""
+        return await asyncio.get_running_loop().run_in_executor(self.pool, work, *arguments)
+
+    async def lists(self, asked: Asked) -> Response:
+        """A list, scored together with others."""
+        if self.batcher is None:
+            raise Refused(503, "starting", "The service is starting.", headers={"Retry-After": "1"})
+        return sent(await self.batcher.ask(self.live.loaded, asked))
+
+    def reload(self) -> bytes:
+        """Load the model again, and say what is served now.
+
+        Raises:
+            ArtifactError: it cannot be used; the one before goes on.
+        """
+        try:
+            before, new = self.live.reload()
+        except PenchantError as error:
+            self.observed.reloads.labels("refused").inc()
+            say(logging.ERROR, "the new model is refused", why=str(error), served=self.live.loaded.version)
+            raise ArtifactError(error.problem, remedy=error.remedy) from error
+        self.observed.reloads.labels("loaded").inc()
+        say(logging.INFO, "a model is loaded", version=new.version, previous=before.version)
+        return dumps({"version": new.version, "previous": before.version})
+
+
+def sent(body: bytes) -> Response:
+    """JSON that is ready."""
+    return Response(body, media_type="application/json")
+
+
+def _history(rated: list[Rated]) -> tuple[tuple[int | str, float | None], ...]:
+    return tuple((one.item, one.rating) for one in rated)
+
+
+def make_router(service: Service) -> APIRouter:
+    """All routes but the page."""
+    router = APIRouter(responses=REFUSALS)
+    _lists(router, service)
+    _items(router, service)
+    _reasons(router, service)
+    _feedback(router, service)
+    _operation(router, service)
+    return router
+
+
+def _lists(router: APIRouter, service: Service) -> None:
+    # The framework's own reading of a query costs as much as all the rest of this route, so it is read here, and once
+    # for each query that is asked again and again.
+    @router.get(
+        "/v1/users/{user}/recommendations",
+        responses=UNKNOWN,
+        summary="The best items for a user",
+        openapi_extra={"parameters": listing_parameters()},
+    )
+    async def recommend(request: Request) -> Response:
+        known = service.live.loaded.as_stored(read_id(request.path_params["user"]))
+        start = b'{"user":' + dumps(known)
+        listing = read_listing(request.scope["query_string"])
+        return await service.lists(Asked(listing, service.live.overlay, start, known))
+
+    @router.post(
+        "/v1/recommendations", responses=UNKNOWN | BODIES, summary="The best items for somebody with a history"
+    )
+    async def recommend_visitor(asked: Visitor) -> Response:
+        history = _history(asked.history)
+        return await service.lists(Asked(asked.listing(), service.live.overlay, history=history))
+
+    @router.post("/v1/predict", responses=BODIES, summary="Predicted ratings of pairs")
+    async def predict(asked: Pairs) -> Response:
+        pairs = [(pair.user, pair.item) for pair in asked.pairs]
+        live = service.live
+        return sent(await service.run(answering.predict, live.loaded, live.overlay, pairs, asked.interval))
+
+
+def _items(router: APIRouter, service: Service) -> None:
+    @router.get("/v1/items", summary="Items by what somebody types; the most popular where nothing is typed")
+    async def search(
+        search: Annotated[str, Query(max_length=200)] = "", limit: Annotated[int, Query(ge=1, le=100)] = 10
+    ) -> Response:
+        return sent(await service.run(answering.search, service.live.loaded, search, limit))
+
+    @router.get("/v1/items/{item}", responses=UNKNOWN, summary="One item")
+    async def item(item: PathId) -> Response:
+        loaded = service.live.loaded
+        return sent(loaded.catalogue.described(loaded.recommender.items.row(item)))
+
+    @router.get("/v1/items/{item}/similar", responses=UNKNOWN, summary="The items most like one")
+    async def similar(item: PathId, k: Limit = 10) -> Response:
+        return sent(await service.run(answering.similar, service.live.loaded, item, k))
+
+    @router.get("/v1/map", summary="Items on the first two principal components of their factors")
+    async def map_of_items(limit: Annotated[int, Query(ge=1, le=20_000)] = 1_000) -> Response:
+        return sent(await service.run(service.live.loaded.catalogue.map, limit))
+
+
+def _reasons(router: APIRouter, service: Service) -> None:
+    def explained(loaded: Loaded, known: Callable[[], Known], item: int | str, start: bytes) -> bytes:
+        return answering.explain(loaded, known(), item, start)
+
+    @router.get("/v1/explain", responses=UNKNOWN, summary="What each item of a user's history adds to a score")
+    async def explain(user: PathId, item: PathId) -> Response:
+        loaded, overlay = service.live.loaded, service.live.overlay
+        who = loaded.as_stored(user)
+        start = b'{"user":' + dumps(who) + b","
+        return sent(await service.run(explained, loaded, lambda: loaded.known(who, overlay), item, start))
+
+    @router.post("/v1/explain", responses=UNKNOWN | BODIES, summary="The same for somebody with a history")
+    async def explain_visitor(asked: Why) -> Response:
+        loaded, history = service.live.loaded, _history(asked.history)
+
+        def known() -> Known:
+            return loaded.newcomer(*answering.history_rows(loaded, history))
+
+        return sent(await service.run(explained, loaded, known, asked.item, b"{"))
+
+
+def _feedback(router: APIRouter, service: Service) -> None:
+    def append(events: list[Event]) -> bytes:
+        try:
+            done = service.live.overlay.append(events)
+        except ConflictError:
+            service.observed.events.labels("conflicting").inc(len(events))
+            raise
+        service.observed.events.labels("accepted").inc(done.accepted)
+        service.observed.events.labels("duplicate").inc(done.duplicates)
+        return dumps({"accepted": done.accepted, "duplicates": done.duplicates})
+
+    @router.post("/v1/feedback", responses=BODIES | CONFLICT, summary="Store what people took or rated")
+    async def feedback(given: Feedback) -> Response:
+        loaded = service.live.loaded
+        events = [
+            Event(one.event_id, loaded.as_stored(one.user), loaded.as_stored_item(one.item), one.rating, one.time)
+            for one in given.events
+        ]
+        loaded.check_ratings(events)
+        # A write that has begun is not given up with its request: it is answered or it is not, never in between.
+        storing = asyncio.get_running_loop().run_in_executor(service.store_pool, append, events)
+        return sent(await asyncio.shield(storing))
+
+
+def _operation(router: APIRouter, service: Service) -> None:
+    @router.get("/v1/model", summary="What is served: data, split, metrics, log")
+    async def model() -> Response:
+        return sent(await service.run(answering.model_card, service.live.loaded, service.index))
+
+    @router.post("/v1/admin/reload", responses=CONFLICT, summary="Load the model again; a bad one is refused")
+    async def reload() -> Response:
+        return sent(
+            await asyncio.shield(asyncio.get_running_loop().run_in_executor(service.store_pool, service.reload))
+        )
+
+    @router.get("/healthz", summary="Whether the process answers")
+    async def healthz() -> Response:
+        return sent(b'{"status":"ok"}')
+
+    @router.get("/readyz", summary="Whether requests should be sent here")
+    async def readyz() -> Response:
+        if not service.is_ready:
+            raise Refused(503, "stopping", "The service starts or stops.", headers={"Retry-After": "1"})
+        loop, store = asyncio.get_running_loop(), service.live.overlay.store
+        if not await loop.run_in_executor(service.store_pool, store.healthy):
+            raise Refused(503, "store_unavailable", "The store does not answer.", headers={"Retry-After": "5"})
+        return sent(b'{"status":"ready"}')
+
+    @router.get("/metrics", summary="Counters for Prometheus", response_class=Response)
+    async def metrics(request: Request) -> Response:
+        del request
+        return Response(service.observed.text(), media_type=CONTENT_TYPE)

@@ -1,0 +1,171 @@
+"""The server process: listening, signals, and stopping so that what was accepted is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from penchant.errors import MissingExtraError, PenchantError, SettingError
+from penchant.serving.app import Made, create_app
+from penchant.serving.keys import Keys
+from penchant.serving.logs import prepare, say
+from penchant.serving.refusals import Refused
+from penchant.serving.service_settings import ServiceSettings
+
+try:
+    import uvicorn
+    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+except ImportError as error:
+    raise MissingExtraError("Serving", extra="serve") from error
+
+NOT_HTTP = Refused(400, "not_http", "This is no HTTP, or a line of it is too long.", "Ask for less at a time.")
+BACKLOG = 2048
+SETTLING = 0.1  # seconds from the last connection that is accepted to the first idle one that is closed
+SWITCH = 0.0005  # seconds: how long the thread that answers waits for one that scores, where both run Python
+
+
+class _Protocol(HttpToolsProtocol):
+    """HTTP, and what is none or too long a line refused in the shape of all failures."""
+
+    def send_400_response(self, msg: str) -> None:
+        del msg
+        body = NOT_HTTP.body
+        lines = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close"
+        self.transport.write(lines % len(body) + b"\r\n\r\n" + body)
+        self.transport.close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn with our signals, and with time between the last that it accepts and the first that it closes."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        accepted = [one for listening in sockets or () for one in _rest(listening)]
+        for server in self.servers:
+            server.close()
+        loop = asyncio.get_running_loop()
+        for connection in accepted:
+            with suppress(OSError):
+                await loop.connect_accepted_socket(self._protocol, connection)
+        await asyncio.sleep(SETTLING)
+        await super().shutdown(sockets)
+
+    def _protocol(self) -> asyncio.Protocol:
+        kind: Any = self.config.http_protocol_class
+        made: asyncio.Protocol = kind(
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+            _loop=asyncio.get_running_loop(),
+        )
+        return made
+
+
+def _rest(listening: socket.socket) -> Iterator[socket.socket]:
+    """Connections that the kernel has accepted and nobody has taken: closing the socket would reset them."""
+    with suppress(OSError):  # EAGAIN: that was all
+        while True:
+            yield listening.accept()[0]
+
+
+def listen(settings: ServiceSettings) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        SettingError: the address or the port is not to be had.
+    """
+    try:
+        family, *_, address = socket.getaddrinfo(
+            settings.host.strip("[]"), settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        found = socket.socket(family, socket.SOCK_STREAM)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind(address)
+        found.listen(BACKLOG)
+        found.setblocking(False)
+    except OSError as error:
+        raise SettingError(
+            f"{settings.host}:{settings.port} cannot be listened on: {error.strerror or error}.",
+            remedy="Choose another with --host and --port; --port 0 takes any that is free.",
+        ) from error
+    return found
+
+
+def address_of(listening: socket.socket) -> str:
+    """The address of a service for people."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def serve(folder: Path, settings: ServiceSettings, keys: Keys | None, listening: socket.socket) -> None:
+    """Serve until SIGTERM or SIGINT; SIGHUP loads the model again.
+
+    Raises:
+        ArtifactError, SettingError, StoreError: as for `create_app`.
+    """
+    prepare(settings.log_level)
+    sys.setswitchinterval(SWITCH)
+    made = create_app(folder, settings, keys)
+    gc.freeze()  # what was loaded lives as long as the process; going through it for garbage would hold requests up
+    config = uvicorn.Config(
+        made.gate,
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        timeout_keep_alive=settings.keep_alive,
+        timeout_graceful_shutdown=settings.grace,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies or "127.0.0.1",
+        server_header=False,
+        http=_Protocol,
+        ws="none",
+    )
+    server = _Server(config)
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(_run(server, made, settings, listening))
+
+
+async def _run(server: _Server, made: Made, settings: ServiceSettings, listening: socket.socket) -> None:
+    loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+    kept: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        task = loop.create_task(_reload(made))
+        kept.add(task)
+        task.add_done_callback(kept.discard)
+
+    def stop() -> None:
+        if stopping.is_set():  # the second time they mean it
+            server.force_exit = True
+        stopping.set()
+
+    for number, act in ((signal.SIGTERM, stop), (signal.SIGINT, stop), (signal.SIGHUP, reload)):
+        loop.add_signal_handler(number, act)
+    serving = loop.create_task(server.serve(sockets=[listening]))
+    waiting = loop.create_task(stopping.wait())
+    await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    if stopping.is_set():
+        say(logging.INFO, "stopping", in_work=made.gate.room.taken, waiting=made.gate.room.waiting)
+        made.service.is_ready = False
+        made.gate.is_stopping = True  # every answer closes its connection, so that nobody sends more on one
+        await asyncio.sleep(settings.drain)
+        server.should_exit = True
+    waiting.cancel()
+    await serving
+    say(logging.INFO, "stopped")
+
+
+async def _reload(made: Made) -> None:
+    with suppress(PenchantError):  # it is in the log
+        await asyncio.get_running_loop().run_in_executor(made.service.store_pool, made.service.reload)

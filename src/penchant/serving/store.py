@@ -1,0 +1,399 @@
+"""FeedbackStore: what people took and rated since the model was fitted, kept so that nothing acknowledged is lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import polars as pl
+
+from penchant.errors import ConflictError, PenchantError, StoreError
+from penchant.serving import databases
+from penchant.serving.commit_groups import CommitGroups
+from penchant.serving.events import Appended, Changes, Event, Id, decode, encode
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+Answer = TypeVar("Answer")
+Batch = Sequence[Event]
+
+SCHEMA_VERSION = 1
+GROUP = 2_000  # events of one commit, where several requests share it
+ASKED_AT_ONCE = 500  # event ids in one question
+BLOCK = 50_000  # events in memory while all are read
+WAIT_SECONDS = 5.0
+CHECKPOINTS = 20  # tries to empty the log of SQLite while others read it
+
+
+@dataclass(frozen=True)
+class _Tables:
+    """The tables, made by SQLAlchemy when it is needed."""
+
+    events: Any
+    facts: Any
+    metadata: Any
+
+    @classmethod
+    def make(cls) -> _Tables:
+        sql = databases.load_sqlalchemy()
+        metadata = sql.MetaData()
+        # Of SQLite only INTEGER numbers rows by itself; AUTOINCREMENT never gives the number of a deleted row again.
+        number = sql.BigInteger().with_variant(sql.Integer(), "sqlite")
+        events = sql.Table(
+            "penchant_events",
+            metadata,
+            sql.Column("sequence", number, primary_key=True, autoincrement=True),
+            sql.Column("event_id", sql.Text, nullable=False, unique=True),
+            sql.Column("user_id", sql.Text, nullable=False),  # as JSON: 42 and "42" are two users
+            sql.Column("item_id", sql.Text, nullable=False),
+            sql.Column("rating", sql.Double),
+            sql.Column("time", sql.BigInteger),
+            sql.Column("received", sql.BigInteger, nullable=False),
+            sql.Index("penchant_events_of_user", "user_id", "sequence"),
+            sqlite_autoincrement=True,
+        )
+        facts = sql.Table(
+            "penchant_facts",
+            metadata,
+            sql.Column("name", sql.Text, primary_key=True),
+            sql.Column("value", sql.BigInteger, nullable=False),
+        )
+        return cls(events, facts, metadata)
+
+
+class FeedbackStore:
+    """Events of feedback in SQLite or PostgreSQL; any number of threads and processes may use one store.
+
+    `append` returns after the commit is on the disk. It can be repeated: an event id is stored once.
+    """
+
+    def __init__(self, engine: Engine, place: str, group: int = GROUP) -> None:
+        self.place = place
+        self._engine = engine
+        self._tables = _Tables.make()
+        self._groups = CommitGroups[Batch, Appended](self._write, group)
+
+    @classmethod
+    def open(
+        cls, url: str, *, create: bool = True, wait_seconds: float = WAIT_SECONDS, group: int = GROUP
+    ) -> FeedbackStore:
+        """Open a store, and make its tables where they are missing.
+
+        Args:
+            url: a file (feedback.db, sqlite:///feedback.db) or postgresql://user:password@host/database.
+            create: make what is not there; else it is an error.
+            wait_seconds: how long to wait for another writer.
+            group: the most events that share a commit where several threads append; 1 to let none share.
+
+        Raises:
+            SettingError: the URL is of no database that can hold feedback.
+            StoreError: it cannot be reached or used.
+            MissingExtraError: the extra `serve` is not installed.
+        """
+        parsed = databases.parse_url(url)
+        store = cls(databases.connect(parsed, wait_seconds, create=create), databases.shown(parsed), group)
+        try:
+            store._prepare(create)
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def close(self) -> None:
+        """Close all connections; what is appended later fails."""
+        self._engine.dispose()
+
+    def __enter__(self) -> FeedbackStore:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    # --- writing ------------------------------------------------------------------------------------
+
+    def append(self, events: Batch) -> Appended:
+        """Store some events, all or none; they are on the disk when this returns.
+
+        What an event id stands for already is counted as a duplicate, and stored once.
+
+        Raises:
+            ConflictError: an event id stands for another event.
+            StoreError: the disk is full, or the database is locked or cannot be reached. After the latter some or all
+                may be stored; send the same again.
+        """
+        events = list(events)
+        return self._groups.submit(events, len(events)) if events else Appended(0, 0)
+
+    def forget(self, user: Id) -> int:
+        """Remove all events of a user, out of the files of the database too; how many they were.
+
+        Raises:
+            StoreError: as for `append`; or somebody reads the store all the time, so that copies are left in its log.
+        """
+        events, facts = self._tables.events, self._tables.facts
+
+        def remove(connection: Connection) -> int:
+            with databases.writing(connection):
+                found = connection.execute(events.delete().where(events.c.user_id == encode(user))).rowcount
+                counted = facts.update().where(facts.c.name == "forgettings").values(value=facts.c.value + 1)
+                connection.execute(counted)
+            return found
+
+        removed = self._run(remove)
+        for _ in range(CHECKPOINTS):
+            if self._run(lambda connection: databases.wipe(connection, events.name)):
+                return removed
+            time.sleep(0.1)
+        raise StoreError(
+            f"{removed:,} events are removed, and copies are left in the log of {self.place}, which others read.",
+            reason="locked",
+            remedy="Ask again when they are done: it wipes the log.",
+        )
+
+    def _write(self, batches: list[Batch]) -> list[Appended | Exception]:
+        """Several requests in one transaction."""
+
+        def commit(connection: Connection) -> list[Appended | Exception]:
+            with databases.writing(connection):
+                answers, new = _sort_out(batches, self._named(connection, batches))
+                if new:
+                    connection.execute(self._tables.events.insert(), _rows(new))
+            return answers
+
+        return self._run(commit)
+
+    def _named(self, connection: Connection, batches: list[Batch]) -> dict[str, Event]:
+        """The stored events that have an id of these."""
+        table = self._tables.events
+        ids = [event.event_id for batch in batches for event in batch]
+        found = {}
+        for start in range(0, len(ids), ASKED_AT_ONCE):
+            asked = self._select(table.c.event_id.in_(ids[start : start + ASKED_AT_ONCE]))
+            found.update({row.event_id: _event(row) for row in connection.execute(asked)})
+        return found
+
+    # --- reading ------------------------------------------------------------------------------------
+
+    def of_user(self, user: Id) -> list[Event]:
+        """The events of one user, by time, and by arrival where times are equal; what has no time counts as it came."""
+        table, sql = self._tables.events, databases.load_sqlalchemy()
+        when = sql.func.coalesce(table.c.time, table.c.received)
+        asked = self._select(table.c.user_id == encode(user)).order_by(when, table.c.sequence)
+        return [_event(row) for row in self._run(lambda connection: connection.execute(asked).all())]
+
+    def users_since(self, sequence: int) -> Changes:
+        """Who has events after a sequence number (0 for all), and the number to ask with next."""
+        table, sql = self._tables.events, databases.load_sqlalchemy()
+        later = sql.select(table.c.user_id, sql.func.max(table.c.sequence)).where(table.c.sequence > sequence)
+        forgettings = self._fact("forgettings")  # before the users: one forgotten in between is asked for again
+        found = self._run(lambda connection: connection.execute(later.group_by(table.c.user_id)).all())
+        users = [decode(user) for user, _ in sorted(found, key=lambda row: row[1])]
+        return Changes(users, max((last for _, last in found), default=sequence), forgettings)
+
+    def last_of(self, user: Id) -> tuple[int, int]:
+        """How many events a user has and the sequence number of the last: another pair after every change."""
+        table, sql = self._tables.events, databases.load_sqlalchemy()
+        columns = sql.func.count(), sql.func.coalesce(sql.func.max(table.c.sequence), 0)
+        asked = sql.select(*columns).where(table.c.user_id == encode(user))
+        count, last = self._run(lambda connection: connection.execute(asked).one())
+        return count, last
+
+    def all(self, block: int = BLOCK) -> Iterator[pl.DataFrame]:
+        """All events in the order in which they came, in frames of at most `block`; what comes meanwhile is left out.
+
+        Columns: event_id (String), user, item (Int64 where all are integers, else String), rating (Float64, null),
+        time (Int64, null), received (Int64): when it arrived, seconds since 1970. At least one frame, if empty.
+
+        Raises:
+            StoreError: as for `append`.
+        """
+        table, sql = self._tables.events, databases.load_sqlalchemy()
+        last = (
+            self._run(lambda connection: connection.execute(sql.select(sql.func.max(table.c.sequence))).scalar()) or 0
+        )
+        kinds = {"user": self._kind(table.c.user_id, last), "item": self._kind(table.c.item_id, last)}
+        reached, told = 0, False
+        while reached < last or not told:
+            within = sql.and_(table.c.sequence > reached, table.c.sequence <= last)
+            asked = self._select(within).order_by(table.c.sequence).limit(block)
+            rows = self._rows_of(asked)
+            if not rows and told:
+                return
+            yield _frame(rows, kinds)
+            reached, told = rows[-1].sequence if rows else last, True
+
+    def count(self) -> int:
+        """How many events there are."""
+        asked = databases.load_sqlalchemy().select(
+            databases.load_sqlalchemy().func.count(self._tables.events.c.sequence)
+        )
+        return int(self._run(lambda connection: connection.execute(asked).scalar_one()))
+
+    def check(self) -> None:
+        """Raise StoreError where the store does not answer."""
+        self._fact("schema")
+
+    def healthy(self) -> bool:
+        """Whether the store answers."""
+        try:
+            self.check()
+        except StoreError:
+            return False
+        return True
+
+    def _select(self, condition: Any) -> Any:
+        return databases.load_sqlalchemy().select(self._tables.events).where(condition)
+
+    def _rows_of(self, asked: Any) -> Sequence[Any]:
+        return self._run(lambda connection: connection.execute(asked).all())
+
+    def _kind(self, column: Any, last: int) -> Any:
+        """Int64 where all ids of a column are integers, else String."""
+        asked = self._select(column.like('"%')).where(self._tables.events.c.sequence <= last).limit(1)
+        return pl.String if self._run(lambda connection: connection.execute(asked).first()) else pl.Int64
+
+    def _fact(self, name: str) -> int:
+        facts = self._tables.facts
+        asked = databases.load_sqlalchemy().select(facts.c.value).where(facts.c.name == name)
+        found = self._run(lambda connection: connection.execute(asked).scalar())
+        if found is None:
+            raise self._foreign()
+        return int(found)
+
+    # --- opening ------------------------------------------------------------------------------------
+
+    def _prepare(self, create: bool) -> None:
+        """Make the tables where they are missing, and look whether they are of this version."""
+
+        def make(connection: Connection) -> None:
+            with databases.writing(connection):
+                self._tables.metadata.create_all(connection)
+                facts = self._tables.facts
+                if connection.execute(facts.select().limit(1)).first() is None:
+                    start = [{"name": "schema", "value": SCHEMA_VERSION}, {"name": "forgettings", "value": 0}]
+                    connection.execute(facts.insert(), start)
+
+        if not self._run(self._has_tables):
+            if not create:
+                raise StoreError(
+                    f"{self.place} holds no feedback.", reason="unusable", remedy="Check the path or the database."
+                )
+            self._run(make)
+        version = self._fact("schema")
+        if version != SCHEMA_VERSION:
+            raise StoreError(
+                f"{self.place} has feedback of version {version}; this penchant reads version {SCHEMA_VERSION}.",
+                reason="unusable",
+                remedy="Use the penchant that made it, or a later one.",
+            )
+
+    def _has_tables(self, connection: Connection) -> bool:
+        inspector = databases.load_sqlalchemy().inspect(connection)
+        return all(inspector.has_table(table.name) for table in (self._tables.events, self._tables.facts))
+
+    def _foreign(self) -> StoreError:
+        remedy = "Give another, or bring it back from a backup."
+        return StoreError(f"{self.place} is not a store of feedback.", reason="unusable", remedy=remedy)
+
+    # --- asking -------------------------------------------------------------------------------------
+
+    def _run(self, ask: Callable[[Connection], Answer]) -> Answer:
+        """Ask on a connection of the pool; once more where the server had closed it since it was used last.
+
+        Asking twice is safe: all that writes can be repeated.
+        """
+        with self._translated():
+            try:
+                with self._engine.connect() as connection:
+                    return ask(connection)
+            except self._database_error as error:
+                if not getattr(error, "connection_invalidated", False):
+                    raise
+            with self._engine.connect() as connection:
+                return ask(connection)
+
+    @cached_property
+    def _database_error(self) -> type[Exception]:
+        return databases.load_sqlalchemy().exc.DBAPIError
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Errors of the database as ours."""
+        sql = databases.load_sqlalchemy()
+        try:
+            yield
+        except PenchantError:
+            raise
+        except (sql.exc.SQLAlchemyError, self._driver_errors) as error:
+            raise databases.store_error(error, self.place) from None
+
+    @cached_property
+    def _driver_errors(self) -> type[Exception]:
+        """What the setting up of a connection raises, before SQLAlchemy wraps it."""
+        return self._engine.dialect.loaded_dbapi.Error
+
+
+def _sort_out(batches: list[Batch], known: dict[str, Event]) -> tuple[list[Appended | Exception], list[Event]]:
+    """An answer for each request, in the order in which they came, and the events that are new."""
+    answers: list[Appended | Exception] = []
+    new: dict[str, Event] = {}
+    for batch in batches:
+        mine: dict[str, Event] = {}
+        conflict = None
+        for event in batch:
+            there = known.get(event.event_id) or new.get(event.event_id) or mine.setdefault(event.event_id, event)
+            if there != event or type(there.user) is not type(event.user) or type(there.item) is not type(event.item):
+                conflict = ConflictError(
+                    f"The event id {event.event_id!r} stands for another event already.",
+                    remedy="Give every event an id of its own. Nothing of this request was stored.",
+                )
+                break
+        if conflict is not None:
+            answers.append(conflict)
+            continue
+        new |= mine
+        answers.append(Appended(len(mine), len(batch) - len(mine)))
+    return answers, list(new.values())
+
+
+def _rows(events: list[Event]) -> list[dict[str, Any]]:
+    now = int(time.time())
+    return [
+        {
+            "event_id": event.event_id,
+            "user_id": encode(event.user),
+            "item_id": encode(event.item),
+            "rating": event.rating,
+            "time": event.time,
+            "received": now,
+        }
+        for event in events
+    ]
+
+
+def _event(row: Any) -> Event:
+    """A stored event; it was checked when it came, and is not checked again against the clock of today."""
+    event = object.__new__(Event)
+    values = row.event_id, decode(row.user_id), decode(row.item_id), row.rating, row.time
+    for name, value in zip(("event_id", "user", "item", "rating", "time"), values, strict=True):
+        object.__setattr__(event, name, value)
+    return event
+
+
+def _frame(rows: Sequence[Any], kinds: dict[str, Any]) -> pl.DataFrame:
+    """Stored events as a table."""
+    users = _ids([row.user_id for row in rows], kinds["user"]).alias("user")
+    items = _ids([row.item_id for row in rows], kinds["item"]).alias("item")
+    rest = {"rating": pl.Float64, "time": pl.Int64, "received": pl.Int64}
+    columns = [pl.Series(name, [getattr(row, name) for row in rows], kind) for name, kind in rest.items()]
+    return pl.DataFrame([pl.Series("event_id", [row.event_id for row in rows], pl.String), users, items, *columns])
+
+
+def _ids(encoded: list[str], kind: Any) -> pl.Series:
+    values = [decode(text) for text in encoded]
+    return pl.Series(values if kind == pl.Int64 else [str(value) for value in values], dtype=kind)

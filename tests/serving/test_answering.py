@@ -1,0 +1,96 @@
+"""Answers of every model, from artifacts, without a server."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from running_service import films
+
+import penchant
+from penchant.models import MODELS, model_class
+from penchant.serving.answering import Asked, Listing, explain, history_rows, lists, model_card, predict, similar
+from penchant.serving.catalogue import dumps
+from penchant.serving.events import Event
+from penchant.serving.live import Live, Loaded
+from penchant.serving.overlay import Overlay
+from penchant.serving.store import FeedbackStore
+
+
+@pytest.fixture(scope="module", params=sorted(MODELS))
+def live(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Each model, served from an artifact."""
+    folder = tmp_path_factory.mktemp("model")
+    ratings, table = films(folder)
+    how = {"positive_from": 3} if model_class(request.param).ranks_only else {}
+    read = penchant.read_ratings(ratings, items=table, **how)
+    fields = {field.name for field in model_class(request.param).settings_class.describe()}
+    settings = {name: value for name, value in {"epochs": 2, "samples": 4}.items() if name in fields}
+    artifact = penchant.fit(read, request.param, **settings).save(folder / "model")
+    with FeedbackStore.open(str(folder / "feedback.db")) as store:
+        yield Live(artifact, Overlay(store))
+
+
+def test_lists_of_many_are_those_of_each(live: Live) -> None:
+    loaded, model = live.loaded, live.loaded.recommender.model
+    users = loaded.recommender.users.ids.to_list()[:5]
+    listing = Listing(k=4, intervals=True, reasons=True)
+    asked = [Asked(listing, live.overlay, b'{"user":' + dumps(user), user) for user in users]
+    history = tuple((item, None if model.ranks_only else 4.0) for item in loaded.catalogue.ids[:3])
+    asked.append(Asked(listing, live.overlay, history=history))
+    together = [json.loads(one) for one in lists(loaded, asked)]  # type: ignore[arg-type]
+    for user, told in zip(users, together, strict=False):
+        wanted = loaded.recommender.recommend(user, 4)
+        assert [one["item"] for one in told["recommendations"]] == [one.item for one in wanted]
+        for one, same in zip(told["recommendations"], wanted, strict=True):
+            assert one["prediction"] == (None if same.prediction is None else pytest.approx(same.prediction, abs=1e-4))
+            assert (one["interval"] is None) == (not loaded.has_intervals)
+    assert len(together[-1]["recommendations"]) == 4
+    assert loaded.served.sum() >= 4
+
+
+def test_feedback_counts_and_explanations_sum(live: Live) -> None:
+    loaded, user = live.loaded, live.loaded.recommender.users.ids[9]
+    model, item = loaded.recommender.model, loaded.catalogue.ids[7]
+    before = loaded.known(user, live.overlay)
+    live.overlay.append([Event(f"e-{model.name}", user, item, 5.0)])
+    known = loaded.known(user, live.overlay)
+    assert loaded.recommender.items.row(item) in known.taken.seen
+    assert known.is_folded
+    assert not before.is_folded
+    if model.name == "popularity":
+        return
+    told = json.loads(explain(loaded, known, loaded.catalogue.ids[3], b"{"))
+    total = told["average"] + sum(one["adds"] for one in told["items"]) + told["rest"]
+    assert total == pytest.approx(told["score"], abs=2e-3)
+    assert told["rest"] == pytest.approx(0, abs=2e-2)
+
+
+def test_a_model_of_ratings_predicts_what_the_library_does(live: Live) -> None:
+    loaded, recommender = live.loaded, live.loaded.recommender
+    if recommender.model.ranks_only:
+        pytest.skip("it ranks only")
+    pairs = list(zip(recommender.users.ids.to_list()[:4], recommender.items.ids.to_list()[:4], strict=True))
+    level = 0.8 if loaded.has_intervals else None
+    told = json.loads(predict(loaded, live.overlay, [*pairs, ("nobody", "nothing")], level))["predictions"]
+    users, items = [user for user, _ in pairs], [item for _, item in pairs]
+    wanted = recommender.predict_pairs(users, items, level)
+    for name in wanted.columns[:-1]:
+        assert [one[name] for one in told[:4]] == pytest.approx(wanted[name].to_list(), abs=1e-4)
+    assert told[-1]["known"] == "neither"
+
+
+def test_the_card_is_json(live: Live) -> None:
+    card = json.loads(model_card(live.loaded, {"kind": "exact"}))
+    assert card["model"] == live.loaded.recommender.model.name
+    assert card["data"]["n_items"] == len(live.loaded.catalogue.ids)
+
+
+def test_the_last_rating_of_a_history_counts(film_model: Path) -> None:
+    loaded = Loaded.read(film_model)
+    item, other = loaded.catalogue.ids[:2]
+    rows, ratings = history_rows(loaded, ((item, 1.0), (other, 3.0), (item, 4.0)))
+    assert dict(zip(rows.tolist(), ratings.tolist(), strict=True)) == {0: 4.0, 1: 3.0}
+    assert similar(loaded, item, 3) == similar(loaded, item, 3)

@@ -1,0 +1,41 @@
+"""Settings of the service: flags, variables, checks."""
+
+from __future__ import annotations
+
+import pytest
+
+from penchant.errors import SettingError
+from penchant.serving.service_settings import describe, read_settings
+
+
+def test_a_flag_wins_over_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PENCHANT_PORT", "9000")
+    monkeypatch.setenv("PENCHANT_QUEUE", "7")
+    settings = read_settings(port="8123", queue=None)
+    assert (settings.port, settings.queue) == (8123, 7)
+
+
+@pytest.mark.parametrize(("name", "value"), [("PENCHANT_PORT", "x"), ("PENCHANT_RATE", "-1")])
+def test_a_bad_variable_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingError, match=name):
+        read_settings()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "[::1]", "localhost", "127.8.8.8"])
+def test_loopback_needs_no_keys_and_has_no_rate(host: str) -> None:
+    settings = read_settings(host=host)
+    assert settings.is_local
+    assert settings.requests_a_second == 0
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.1", "example.org"])
+def test_what_others_can_reach_needs_keys(host: str) -> None:
+    with pytest.raises(SettingError, match="no keys"):
+        read_settings(host=host)
+    assert read_settings(host=host, keys="keys.json").requests_a_second == 100
+
+
+def test_every_setting_is_described() -> None:
+    assert all(one.help.endswith(".") for one in describe())
+    assert {"--host", "--feedback", "--max-body"} <= {one.flag for one in describe()}
