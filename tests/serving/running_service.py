@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import polars as pl
 import pytest
 
@@ -31,7 +32,8 @@ def films(folder: Path) -> tuple[Path, Path]:
     items = found.items.ids.to_list()
     ratings, table = folder / "ratings.csv", folder / "items.csv"
     users, rated = found.users.take(found.user_rows), found.items.take(found.item_rows)
-    pl.DataFrame({"user": users, "item": rated, "rating": found.ratings}).write_csv(ratings)
+    times = 1_600_000_000 + 3_600 * np.arange(len(users))
+    pl.DataFrame({"user": users, "item": rated, "rating": found.ratings, "time": times}).write_csv(ratings)
     names = [f"Film {n} of the Märchen" if n % 2 else f"The Story {n}" for n in range(len(items))]
     columns = {"genres": [WORDS[n % 3] for n in range(len(items))], "year": [1950 + n for n in range(len(items))]}
     pl.DataFrame({"item": items, "title": names, **columns}).write_csv(table)
