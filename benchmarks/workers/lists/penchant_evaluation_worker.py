@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import polars as pl
-from lists_data import RSS_UNIT, factors, finish, held_out, load, options
+from lists_data import factors, finish, forget_peak, held_out, load, options, peak_bytes
 
 from penchant.data.interactions import Interactions
 from penchant.data.vocabulary import Vocabulary
@@ -49,7 +49,8 @@ table = Interactions(
 few = HeldOut.of(table.take(np.arange(10)), (users[asked][:10], items[asked][:10]))
 evaluate_lists(model, few, taken, METRICS, threads=given.threads)  # loads the kernels
 del out, asked
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT
+forget_peak()
+before = peak_bytes()
 if given.limit:  # bytes of data that the process may have: more is refused by the system
     resource.setrlimit(resource.RLIMIT_DATA, (given.limit, given.limit))
 started = time.perf_counter()
