@@ -10,7 +10,7 @@ import pytest
 
 from penchant.data.split import Split
 from penchant.errors import UnsupportedError
-from penchant.explain import cosines, extreme_items, nearest_names, similar_items
+from penchant.explain import Directions, extreme_items, nearest_names, similar_items
 from penchant.models import Model, build
 from penchant.models.fitting import FitOptions
 
@@ -29,6 +29,10 @@ class Looked:
 
     def item_biases(self) -> Any:
         return self.biases
+
+
+def looked(factors: Any = FACTORS) -> Directions:
+    return Directions.of(Looked(factors))  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -53,15 +57,15 @@ def test_more_extremes_than_items_are_all_items() -> None:
 
 
 def test_similar_items_by_cosine() -> None:
-    found = similar_items(Looked(), 0, 4, MANY)  # type: ignore[arg-type]
+    found = similar_items(looked(), 0, 4, MANY)
     assert found.rows.tolist() == [1, 2, 3, 5]
     np.testing.assert_allclose(found.values, [1, 1 / sqrt(2), 0, 0], atol=1e-6)
     assert found.rows.dtype == np.int32
 
 
 def test_an_item_is_not_similar_to_itself() -> None:
-    assert 0 not in similar_items(Looked(), 0, 99, MANY).rows  # type: ignore[arg-type]
-    assert len(similar_items(Looked(), 0, 99, MANY).rows) == 5  # type: ignore[arg-type]
+    assert 0 not in similar_items(looked(), 0, 99, MANY).rows
+    assert len(similar_items(looked(), 0, 99, MANY).rows) == 5
 
 
 @pytest.mark.parametrize(
@@ -75,7 +79,7 @@ def test_an_item_is_not_similar_to_itself() -> None:
     ],
 )
 def test_items_with_too_few_ratings_are_left_out(counts: list[int], min_ratings: int | None, rows: list[int]) -> None:
-    found = similar_items(Looked(), 0, 5, np.array(counts), min_ratings)  # type: ignore[arg-type]
+    found = similar_items(looked(), 0, 5, np.array(counts), min_ratings)
     assert found.rows.tolist() == rows
 
 
@@ -95,27 +99,27 @@ def test_twenty_ratings_or_as_many_as_leave_ten_times_k_items(many: int, some: i
     for twin in (many - 1, many, 29):
         factors = np.random.default_rng(0).standard_normal((30, 3))
         factors[twin] = factors[0]
-        first = similar_items(Looked(factors), 0, k, counts).rows[0]  # type: ignore[arg-type]
+        first = similar_items(looked(factors), 0, k, counts).rows[0]
         assert (first == twin) == (counts[twin] >= least)
 
 
 def test_cosines_of_every_row_with_one() -> None:
     np.testing.assert_allclose(
-        cosines(np.array(FACTORS, np.float32), 2),
+        looked().cosines(2),
         [1 / sqrt(2), 1 / sqrt(2), 1, 1 / sqrt(2), -1 / sqrt(2), 0],
         rtol=1e-6,
     )
 
 
 def test_a_row_of_zeros_is_like_nothing_and_no_warning_comes() -> None:
-    np.testing.assert_array_equal(cosines(np.array(FACTORS, np.float32), 5), np.zeros(6))
+    np.testing.assert_array_equal(looked().cosines(5), np.zeros(6))
 
 
 def test_a_model_without_item_factors_says_which_have_them(split: Split) -> None:
     model = build("bias")
     model.fit(split)
     with pytest.raises(UnsupportedError, match="bias model has no item factors") as caught:
-        similar_items(model, 0, 3, np.full(model.n_items, 100))
+        Directions.of(model)
     assert "dot, mf, explicit-als, mlp, als, bpr or sequence" in caught.value.remedy
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from penchant.errors import UnsupportedError
 from penchant.models.base import Floats, Floats64, Model, Rows
+from penchant.ranking import best_columns
 
 ENOUGH_RATINGS = 20
 
@@ -78,8 +79,37 @@ def _score_of_nobody(model: Model) -> Floats:
     return scores
 
 
+@dataclass(frozen=True)
+class Directions:
+    """Item factors and how long they are: what each question about similar items would find again.
+
+    Attributes:
+        factors: float32 (n_items, d).
+        lengths: float32 (n_items,).
+    """
+
+    factors: Floats
+    lengths: Floats
+
+    @classmethod
+    def of(cls, model: Model) -> Directions:
+        """Of a model.
+
+        Raises:
+            UnsupportedError: it has no item factors.
+        """
+        factors = model.item_factors()
+        return cls(factors, np.linalg.norm(factors, axis=1))
+
+    def cosines(self, row: int) -> Floats:
+        """Cosine of every item with one of them, float32 (n_items,); 0 for a row of zeros."""
+        products = self.factors @ self.factors[row]
+        scale = self.lengths * self.lengths[row]
+        return np.divide(products, scale, out=np.zeros_like(products), where=scale > 0)
+
+
 def similar_items(
-    model: Model, item_row: int, k: int, counts: NDArray[np.int64], min_ratings: int | None = None
+    directions: Directions, item_row: int, k: int, counts: NDArray[np.int64], min_ratings: int | None = None
 ) -> Ranked:
     """The k items whose factors have the highest cosine with one item's, itself left out.
 
@@ -88,29 +118,18 @@ def similar_items(
         min_ratings: leave out items with fewer. The factors of an item with two ratings say who rated it, not
             what it is like, and such items would fill every list. None chooses: 20, or as many as leave ten
             times k items.
-
-    Raises:
-        UnsupportedError: the model has no item factors.
     """
-    similarities = cosines(model.item_factors(), item_row)
+    similarities = directions.cosines(item_row)
     least = _enough_ratings(counts, k) if min_ratings is None else min_ratings
-    candidates = np.flatnonzero((counts >= least) & (np.arange(len(counts)) != item_row))
-    order = np.argsort(-similarities[candidates], kind="stable")[:k]
-    rows = candidates[order].astype(np.int32)
+    ranked = np.where(counts >= least, similarities, np.float32(np.nan))
+    best = best_columns(ranked[None], np.array([0, 1]), np.array([item_row], np.int32), min(k, len(counts)))[0]
+    rows = best[best >= 0]
     return Ranked(rows, similarities[rows])
 
 
 def _enough_ratings(counts: NDArray[np.int64], k: int) -> int:
     wanted = min(10 * k, len(counts))
     return min(ENOUGH_RATINGS, int(np.partition(counts, len(counts) - wanted)[len(counts) - wanted]))
-
-
-def cosines(factors: Floats, row: int) -> Floats:
-    """Cosine of every row of factors (n, d) with one of them, float32 (n,); 0 for a row of zeros."""
-    lengths = np.linalg.norm(factors, axis=1)
-    products = factors @ factors[row]
-    scale = lengths * lengths[row]
-    return np.divide(products, scale, out=np.zeros_like(products), where=scale > 0)
 
 
 def principal_components(factors: NDArray[np.float32]) -> tuple[Floats64, Floats64]:

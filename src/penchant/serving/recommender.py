@@ -22,7 +22,7 @@ from penchant.data.split import Split
 from penchant.data.vocabulary import Id, Vocabulary
 from penchant.errors import InputError, SettingError, UnknownIdError
 from penchant.evaluate import DEFAULT_METRICS, Report, evaluate_questions
-from penchant.explain import Ranked, extreme_items, nearest_names, reasons_of, similar_items
+from penchant.explain import Directions, Ranked, extreme_items, nearest_names, reasons_of, similar_items
 from penchant.intervals import Around, Conformal, around, around_questions
 from penchant.machine import count_threads
 from penchant.models import Explanation, Model
@@ -344,7 +344,11 @@ class Recommender:
             SettingError: k is below 1.
         """
         _check_k(k)
-        return self._named(similar_items(self.model, self.find_item(item), k, self.item_counts, min_ratings))
+        return self._named(similar_items(self._directions, self.find_item(item), k, self.item_counts, min_ratings))
+
+    @cached_property
+    def _directions(self) -> Directions:
+        return Directions.of(self.model)
 
     def find_item(self, wanted: Id | str) -> int:
         """The row of an item by its name (without case) or its id.
