@@ -255,12 +255,12 @@ def similar(loaded: Loaded, item: Id, k: int) -> bytes:
     found: bytes | None = loaded.lists.get(key)
     if found is None:
         catalogue = loaded.catalogue
-        like = loaded.recommender.similar(catalogue.ids[row], k)
-        rows = [loaded.recommender.items.row(one.item) for one in like]
+        like = loaded.recommender.similar_rows(row, k)
+        counts = loaded.recommender.item_counts[like.rows].tolist()
         parts = (
-            b"{" + catalogue.head(at) + f',"similarity":{one.value:.6g},"ratings":{one.n_ratings}'.encode()
+            b"{" + catalogue.head(at) + f',"similarity":{value:.6g},"ratings":{count}'.encode()
             + b',"columns":' + catalogue.columns(at) + b"}"
-            for at, one in zip(rows, like, strict=True)
+            for at, value, count in zip(like.rows.tolist(), like.values.tolist(), counts, strict=True)
         )  # fmt: skip
         found = b'{"item":' + dumps(catalogue.ids[row]) + b',"similar":' + listed(parts) + b"}"
         loaded.lists.put(key, found)

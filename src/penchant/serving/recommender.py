@@ -344,7 +344,11 @@ class Recommender:
             SettingError: k is below 1.
         """
         _check_k(k)
-        return self._named(similar_items(self._directions, self.find_item(item), k, self.item_counts, min_ratings))
+        return self._named(self.similar_rows(self.find_item(item), k, min_ratings))
+
+    def similar_rows(self, item_row: int, k: int, min_ratings: int | None = None) -> Ranked:
+        """As `similar`, by rows: for whoever has names and ids at hand."""
+        return similar_items(self._directions, item_row, k, self.item_counts, min_ratings)
 
     @cached_property
     def _directions(self) -> Directions:
