@@ -7,11 +7,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 from databases import running_postgresql
+from running_service import serving
 
 from penchant.errors import StoreError
 from penchant.serving.events import Appended, Event
@@ -141,3 +145,35 @@ def test_a_full_disk_under_postgresql(small_disk: Path) -> None:
             connection.execute("ALTER ROLE penchant SET default_tablespace = small")
         with FeedbackStore.open(url) as store:
             check_full_disk(store, small_disk)
+
+
+def test_kill_9_of_the_service_loses_no_feedback_that_it_answered(
+    store_url: str, film_model: Path, tmp_path: Path
+) -> None:
+    answered: list[str] = []  # appending is safe among threads
+
+    with serving(film_model, tmp_path, "--feedback", store_url, "--rate", "100000", "--burst", "100000") as service:
+
+        def write(writer: int) -> None:
+            with httpx.Client(base_url=service.url, timeout=10) as client:
+                for n in range(10_000):
+                    event = {"event_id": f"{writer}-{n}", "user": writer, "item": 1 + n % 50, "rating": 4.0}
+                    try:
+                        answer = client.post("/v1/feedback", json={"events": [event]})
+                    except httpx.TransportError:
+                        return
+                    assert answer.status_code == 200, answer.text
+                    answered.append(event["event_id"])
+
+        with ThreadPoolExecutor(4) as pool:
+            writers = [pool.submit(write, writer) for writer in range(4)]
+            while len(answered) < 100 and not any(writer.done() for writer in writers):
+                time.sleep(0.01)
+            service.process.kill()
+            for writer in writers:
+                writer.result()
+    assert len(answered) >= 100
+    with FeedbackStore.open(store_url, create=False) as store:
+        stored = {event.event_id for user in range(4) for event in store.of_user(user)}
+    assert set(answered) <= stored
+    assert len(stored) <= len(answered) + 4
