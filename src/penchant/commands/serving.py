@@ -34,8 +34,8 @@ def serve(model_dir: ModelDir, context: typer.Context) -> None:
     settings = read_settings(**context.obj)
     keys = None if settings.keys is None else Keys.load(settings.keys)
     with listen(settings) as listening:
-        terminal.say(f"Serving {model_dir} on {address_of(listening)}, Ctrl-C to stop.")
-        run(model_dir, settings, keys, listening)
+        told = f"Serving {model_dir} on {address_of(listening)}, Ctrl-C to stop."
+        run(model_dir, settings, keys, listening, ready=lambda: terminal.say(told))
 
 
 def service_flags() -> Iterator[inspect.Parameter]:

@@ -8,7 +8,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -108,8 +108,17 @@ def address_of(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def serve(folder: Path, settings: ServiceSettings, keys: Keys | None, listening: socket.socket) -> None:
+def serve(
+    folder: Path,
+    settings: ServiceSettings,
+    keys: Keys | None,
+    listening: socket.socket,
+    ready: Callable[[], None] = lambda: None,
+) -> None:
     """Serve until SIGTERM or SIGINT; SIGHUP loads the model again.
+
+    Args:
+        ready: is called once the model and the store are there.
 
     Raises:
         ArtifactError, SettingError, StoreError: as for `create_app`.
@@ -117,6 +126,7 @@ def serve(folder: Path, settings: ServiceSettings, keys: Keys | None, listening:
     prepare(settings.log_level)
     sys.setswitchinterval(SWITCH)
     made = create_app(folder, settings, keys)
+    ready()
     gc.freeze()  # what was loaded lives as long as the process; going through it for garbage would hold requests up
     config = uvicorn.Config(
         made.gate,
