@@ -64,7 +64,7 @@ def test_mistakes_are_left_out_and_told(tmp_path: Path) -> None:
     notes = " ".join(joined.notes)
     for words in ("users such as 'x'", "items such as 'y'", "have no rating", "outside the table's scale, 1 to 5"):
         assert words in notes
-    assert joined.notes[0] == "1 events of feedback are joined to the table."
+    assert joined.notes[0] == "Feedback: 1 joined to the table."
 
 
 def test_integers_become_text_where_the_table_has_text(tmp_path: Path) -> None:
@@ -138,4 +138,4 @@ def test_fit_with_feedback(tmp_path: Path, capsys: pytest.CaptureFixture[str], r
     recommender = penchant.load(tmp_path / "model")
     row = recommender.users.row(new)
     assert recommender.items.take(recommender.history.item_rows[recommender.history.of(row)]) == items
-    assert "3 events of feedback are joined" in capsys.readouterr().err
+    assert "Feedback: 3 joined" in capsys.readouterr().err

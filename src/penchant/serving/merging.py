@@ -43,7 +43,7 @@ def with_feedback(
     joined = _append(table, events)
     policy = duplicates or ("sum" if table.is_implicit else "last")
     merged, repeated = merge_duplicates(joined, policy, FEEDBACK, lambda position: position + 1)
-    told = f"{events.height:,} events of feedback are joined to the table."
+    told = f"Feedback: {events.height:,} joined to the table."
     return replace(merged, notes=(*table.notes, told, *notes, *more, *rest, *repeated))
 
 
@@ -80,7 +80,7 @@ def _positives(events: pl.DataFrame, positive_from: float | None) -> tuple[pl.Da
 
 def _left_out(before: pl.DataFrame, after: pl.DataFrame, why: str) -> tuple[str, ...]:
     count = before.height - after.height
-    return (f"{count:,} events of feedback are left out: they {why}.",) if count else ()
+    return (f"Feedback: {count:,} left out, which {why}.",) if count else ()
 
 
 def _append(table: Interactions, events: pl.DataFrame) -> Interactions:
