@@ -38,8 +38,7 @@ class App extends EventTarget {
 
   /** Recommendations for what was rated; a new version of the model is noticed by them. */
   async recommendations(wished, signal) {
-    const rates = this.model.rating_scale !== null;
-    const body = { history: this.ratings.history(), ...wished, reasons: true, intervals: rates };
+    const body = { history: this.ratings.history(), ...wished, reasons: true, intervals: this.model.has_intervals };
     const answer = await ask("v1/recommendations", { body, signal });
     if (answer.model !== this.model.version) ask("v1/model").then((model) => this.take(model), () => null);
     return answer;
