@@ -21,8 +21,8 @@ class App extends EventTarget {
     this.take(await ask("v1/model"));
     this.ratings = new Ratings(this.model.rating_scale);
     this.steps = stepsOf(this.model.rating_scale);
-    searchField(document.getElementById("search"), this);
     addEventListener("hashchange", () => this.go());
+    this.tell("ready");
   }
 
   take(model) {
@@ -111,6 +111,7 @@ function themeButton(button, app) {
 
 const app = new App();
 onKeyWanted(askKey);
+searchField(document.getElementById("search"), app); // at once: what is typed early is not lost
 themeButton(document.getElementById("theme"), app);
 fill(main, async () => {
   await app.start();
