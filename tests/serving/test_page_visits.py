@@ -196,8 +196,9 @@ def test_the_theme_is_chosen_and_kept(visit: Callable[..., Any], service: Runnin
 def test_what_is_typed_before_the_model_is_there_is_searched_then(visit: Callable[..., Any], service: Running) -> None:
     page = visit(service)
     held: list[Any] = []
-    page.route("**/v1/model", held.append)
-    page.reload()
+    page.route("**/v1/model", lambda route: held.append(route))
+    with page.expect_request("**/v1/model"):
+        page.reload()
     page.keyboard.press("/")
     page.keyboard.type("story 4")
     held[0].continue_()
