@@ -137,6 +137,15 @@ def _refuse_alike(routes: FastAPI) -> None:
         routes.add_exception_handler(kind, answer)
 
 
+class _Asked(StaticFiles):
+    """Files that a browser keeps, and asks each time whether they have changed: none is older than the others."""
+
+    def file_response(self, *given: Any, **named: Any) -> Response:
+        response = super().file_response(*given, **named)
+        response.headers["cache-control"] = "no-cache"
+        return response
+
+
 def _mount_page(routes: FastAPI) -> None:
     if not (PAGE / "index.html").is_file():
         return
@@ -145,4 +154,4 @@ def _mount_page(routes: FastAPI) -> None:
     async def page() -> FileResponse:
         return FileResponse(PAGE / "index.html", headers={"cache-control": "no-cache"})
 
-    routes.mount("/page", StaticFiles(directory=PAGE))
+    routes.mount("/page", _Asked(directory=PAGE))

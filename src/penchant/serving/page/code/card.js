@@ -19,8 +19,10 @@ export function card(app) {
 }
 
 function sections(model) {
-  return [head(model), h("div", { class: "card-grid" }, ...[metrics(model), losses(model), coverage(model), groups(model), split(model), settings(model)].filter(Boolean))];
+  return [head(model), h("div", { class: "card-grid" }, column(metrics(model), coverage(model), split(model)), column(losses(model), groups(model), settings(model)))];
 }
+
+const column = (...panels) => h("div", { class: "card-column" }, ...panels);
 
 function panel(id, title, ...content) {
   return h("section", { class: "panel", "aria-labelledby": id }, h("div", { class: "head" }, h("h2", { id }, title)), ...content);
@@ -102,8 +104,13 @@ function losses({ log }) {
   const lines = series.map(([name, key, tone]) => ({ name, tone, mark: log.kept_epoch, points: epochs.map((one) => [one.epoch, one[key] ?? NaN]) }));
   const ends = lines.map(({ name, points }) => `${name} ${fixed(points.find(([epoch]) => epoch === log.kept_epoch)?.[1], 3)}`);
   const label = `Loss by epoch. At epoch ${log.kept_epoch}, which was kept: ${ends.join(", ")}.`;
-  const drawn = plot({ lines, label, x: axis("epoch", epochs.map((one) => one.epoch)), y: axis("loss", lines.flatMap((line) => line.points.map(([, y]) => y)), 4) });
+  const drawn = plot({ lines, label, x: ending(axis("epoch", epochs.map((one) => one.epoch)), epochs.at(-1).epoch), y: axis("loss", lines.flatMap((line) => line.points.map(([, y]) => y)), 4) });
   return panel("losses", "Training", keysOf(lines, ends), drawn, h("p", { class: "faint" }, `Epoch ${log.kept_epoch} was kept.`), asTable(epochs, series));
+}
+
+/** An axis that stops at its last value. */
+function ending(whole, high) {
+  return { ...whole, high, ticks: whole.ticks.filter((tick) => tick <= high) };
 }
 
 function keysOf(lines, texts) {

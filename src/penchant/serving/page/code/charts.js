@@ -4,7 +4,7 @@ import { s } from "./dom.js";
 
 const WIDTH = 460;
 const HEIGHT = 260;
-const EDGE = { left: 46, right: 14, top: 12, bottom: 34 };
+const EDGE = { left: 46, right: 14, top: 12, bottom: 42 };
 
 /** A picture with axes. `lines`: [{points: [[x, y]…], name, tone, marks}]; missing values are left out. */
 export function plot({ lines, x, y, label, extra = [] }) {
@@ -42,7 +42,7 @@ function curve({ points, tone, mark }, xAt, yAt) {
   return [line, ...dots.map(([x, y]) => s("circle", { class: `plot-dot tone-${tone}`, cx: xAt(x), cy: yAt(y), r: mark === undefined ? 2.5 : 4.5 }))];
 }
 
-/** An axis from the values on it, with about `n` round ticks. */
+/** An axis from the values on it, with about `n` round ticks; it ends at a tick. */
 export function axis(name, values, n = 5, say = String) {
   const known = values.filter(Number.isFinite);
   const [least, most] = [Math.min(...known), Math.max(...known)];
@@ -61,11 +61,11 @@ function round(step) {
 
 /** A value with its interval, on a line that is shared by `low` and `high`. */
 export function whisker({ value, interval, low, high, label, guide }) {
-  const at = (number) => 4 + (192 * (number - low)) / (high - low || 1);
+  const at = (number) => `${2 + (96 * (number - low)) / (high - low || 1)}%`;
   const line = (x1, x2, name) => s("line", { class: name, x1, x2, y1: 9, y2: 9 });
   return s(
-    "svg", { class: "whisker", viewBox: "0 0 200 18", role: "img", "aria-label": label }, s("title", {}, label),
-    line(4, 196, "interval-scale"),
+    "svg", { class: "whisker", role: "img", "aria-label": label }, s("title", {}, label),
+    line("2%", "98%", "interval-scale"),
     guide === undefined ? "" : s("line", { class: "plot-guide", x1: at(guide), x2: at(guide), y1: 1, y2: 17 }),
     interval ? line(at(interval[0]), at(interval[1]), "interval-range") : "",
     s("circle", { class: "whisker-dot", cx: at(value), cy: 9, r: 4 }),

@@ -4,6 +4,7 @@ import { words } from "./text.js";
 
 export const N_COLOURS = 8;
 const HUES = [25, 250, 150, 310, 75, 200, 345, 110];
+const NEUTRAL = 235; // where the others have colours that mean something
 
 /** Colours by the most frequent words of a column.
  *  An item with several of them has the colour of the rarest, which says most about it. */
@@ -62,7 +63,7 @@ export function hueOf(item, palette) {
   if (palette && entry < palette.shown.length) return HUES[entry];
   let sum = 7;
   for (const letter of item.name) sum = (sum * 31 + letter.codePointAt(0)) % 3600;
-  return palette ? 235 : sum % 360;
+  return palette ? NEUTRAL : sum % 360;
 }
 
 /** The columns of a model that have words to colour by, most useful first. */

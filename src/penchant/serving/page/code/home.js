@@ -70,6 +70,7 @@ class Home {
     const { ratings } = this.app;
     this.running?.abort();
     if (!ratings.known.length) return this.nothingYet();
+    this.wishes.element.hidden = false;
     if (!this.list.isConnected) this.results.replaceChildren(skeleton(6));
     this.results.setAttribute("aria-busy", "true");
     this.running = new AbortController();
@@ -87,6 +88,7 @@ class Home {
 
   nothingYet() {
     this.shownBefore = null;
+    this.wishes.element.hidden = true;
     this.list.replaceChildren();
     this.summary.textContent = "";
     this.results.removeAttribute("aria-busy");

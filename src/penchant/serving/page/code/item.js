@@ -44,7 +44,7 @@ function about(app, one) {
 
 /** The columns that say something which the name does not. */
 function facts(one) {
-  const said = Object.entries(one.columns ?? {}).filter(([, value]) => value != null && value !== "" && tells(value, one));
+  const said = Object.entries(one.columns ?? {}).filter(([name, value]) => value != null && value !== "" && !/(^|_|[a-z])id$/i.test(name) && tells(value, one));
   if (!said.length) return null;
   const rows = said.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, words(value).join(" · "))]);
   return h("dl", { class: "facts" }, ...rows);
@@ -59,7 +59,7 @@ function reasons(app, one) {
   const draw = () => fill(box, () => causes(app, one), skeleton(4, "line"));
   draw();
   app.ratings.addEventListener("change", draw);
-  const element = h("section", { class: "panel", "aria-labelledby": "why" }, h("div", { class: "head" }, h("h2", { id: "why" }, "Why it would suit you")), box);
+  const element = h("section", { class: "panel", "aria-labelledby": "why" }, h("div", { class: "head" }, h("h2", { id: "why" }, "What your ratings say")), box);
   return { element, end: () => app.ratings.removeEventListener("change", draw) };
 }
 

@@ -21,8 +21,8 @@ class App extends EventTarget {
     this.take(await ask("v1/model"));
     this.ratings = new Ratings(this.model.rating_scale);
     this.steps = stepsOf(this.model.rating_scale);
-    searchField(document.getElementById("search"), this);
     addEventListener("hashchange", () => this.go());
+    this.tell("ready");
   }
 
   take(model) {
@@ -38,8 +38,7 @@ class App extends EventTarget {
 
   /** Recommendations for what was rated; a new version of the model is noticed by them. */
   async recommendations(wished, signal) {
-    const rates = this.model.rating_scale !== null;
-    const body = { history: this.ratings.history(), ...wished, reasons: true, intervals: rates };
+    const body = { history: this.ratings.history(), ...wished, reasons: true, intervals: this.model.has_intervals };
     const answer = await ask("v1/recommendations", { body, signal });
     if (answer.model !== this.model.version) ask("v1/model").then((model) => this.take(model), () => null);
     return answer;
@@ -112,6 +111,7 @@ function themeButton(button, app) {
 
 const app = new App();
 onKeyWanted(askKey);
+searchField(document.getElementById("search"), app); // at once: what is typed early is not lost
 themeButton(document.getElementById("theme"), app);
 fill(main, async () => {
   await app.start();

@@ -168,7 +168,7 @@ export class Canvas {
     if (x < -10 || y < -10 || x > this.width + 10 || y > this.height + 10) return;
     const { found, faded } = this.marks;
     const dim = (found && !found.has(point)) || faded?.has(point);
-    this.painter.globalAlpha = dim ? 0.12 : 0.85;
+    this.painter.globalAlpha = dim ? 0.12 : 0.75;
     this.painter.fillStyle = colours[point.tone];
     this.painter.beginPath();
     this.painter.arc(x, y, this.radius(point) * (found?.has(point) ? 1.5 : 1), 0, 2 * Math.PI);
@@ -209,7 +209,7 @@ export class Canvas {
     const outside = box[0] < 0 || box[1] < 0 || box[2] > this.width || box[3] > this.height;
     if (outside || (!isChosen && taken.some((other) => overlap(box, other)))) return;
     taken.push(box);
-    this.painter.lineWidth = 3.5;
+    this.painter.lineWidth = 4.5;
     this.painter.lineJoin = "round";
     this.painter.strokeStyle = colours.surface;
     this.painter.strokeText(text, left, y);

@@ -39,14 +39,14 @@ export function predicted(one, scale) {
 }
 
 function bar({ prediction, interval }, [low, high]) {
-  const at = (value) => (100 * (Math.min(high, Math.max(low, value)) - low)) / (high - low);
+  const at = (value) => `${2 + (96 * (Math.min(high, Math.max(low, value)) - low)) / (high - low)}%`;
   const said = `predicted ${rating(prediction)}; with ${percent(interval.probability)} probability between `
     + `${rating(interval.low)} and ${rating(interval.high)}`;
   const line = (x1, x2, name) => s("line", { class: name, x1, x2, y1: 5, y2: 5 });
   const drawn = s(
-    "svg", { class: "interval", viewBox: "-4 0 108 10", preserveAspectRatio: "none", role: "img", "aria-label": said },
+    "svg", { class: "interval", role: "img", "aria-label": said },
     s("title", {}, said),
-    line(0, 100, "interval-scale"), line(at(interval.low), at(interval.high), "interval-range"),
+    line("2%", "98%", "interval-scale"), line(at(interval.low), at(interval.high), "interval-range"),
     s("line", { class: "interval-point", x1: at(prediction), x2: at(prediction), y1: 0.5, y2: 9.5 }),
   );
   return drawn;

@@ -27,6 +27,7 @@ class Search {
     const soon = later(() => this.look(), WAIT);
     input.addEventListener("input", () => (app.tell("search", input.value.trim()), soon()));
     input.addEventListener("focus", () => input.value.trim() && this.look());
+    app.addEventListener("ready", () => this.look());
     form.addEventListener("submit", (event) => (event.preventDefault(), this.look()));
     form.addEventListener("keydown", (event) => this.pressed(event));
     form.addEventListener("focusout", (event) => form.contains(event.relatedTarget) || !event.relatedTarget || this.close());
@@ -76,7 +77,7 @@ class Search {
 
   async look(attempt = 0) {
     const text = this.input.value.trim();
-    if (!text) return this.close();
+    if (!text || !this.app.model) return this.close(); // asked again when there is a model
     this.running?.abort();
     this.running = new AbortController();
     try {

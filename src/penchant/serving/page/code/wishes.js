@@ -3,6 +3,7 @@
 import { h, icon, later } from "./dom.js";
 
 const WAIT = 150; // milliseconds without a movement of a slider until it is asked
+const MOST_FILTERS = 6; // columns that can be filtered by here; the service takes all
 const kept = { diversity: 0, popularity_damping: 0, k: 10, where: [] }; // while the page is open
 
 /** The controls, and `body()`: what they ask, as the service takes it. */
@@ -22,7 +23,7 @@ export function wishes(app, changed) {
     slider("Variety", "from the best alone to things unlike each other", 1, kept.diversity, (value) => set("diversity", value)),
     slider("Less known", "from as it comes to off the beaten track", 2, kept.popularity_damping, (value) => set("popularity_damping", value)),
     lengths((value) => set("k", value)),
-    ...app.model.columns.map((column) => filterOf(column, add)).filter(Boolean), chips,
+    ...app.model.columns.map((column) => filterOf(column, add)).filter(Boolean).slice(0, MOST_FILTERS), chips,
   );
   return { element, body };
 }
