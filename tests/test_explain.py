@@ -10,7 +10,7 @@ import pytest
 
 from penchant.data.split import Split
 from penchant.errors import UnsupportedError
-from penchant.explain import Directions, extreme_items, nearest_names, similar_items
+from penchant.explain import Neighbours, Ranked, extreme_items, nearest_names
 from penchant.models import Model, build
 from penchant.models.fitting import FitOptions
 
@@ -31,8 +31,8 @@ class Looked:
         return self.biases
 
 
-def looked(factors: Any = FACTORS) -> Directions:
-    return Directions.of(Looked(factors))  # type: ignore[arg-type]
+def nearest(row: int, k: int, counts: Any = MANY, least: int | None = None, factors: Any = FACTORS) -> Ranked:
+    return Neighbours.of(Looked(factors), counts).nearest(np.array([row], np.int32), k, least)[0]  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -57,15 +57,15 @@ def test_more_extremes_than_items_are_all_items() -> None:
 
 
 def test_similar_items_by_cosine() -> None:
-    found = similar_items(looked(), 0, 4, MANY)
+    found = nearest(0, 4)
     assert found.rows.tolist() == [1, 2, 3, 5]
     np.testing.assert_allclose(found.values, [1, 1 / sqrt(2), 0, 0], atol=1e-6)
     assert found.rows.dtype == np.int32
 
 
 def test_an_item_is_not_similar_to_itself() -> None:
-    assert 0 not in similar_items(looked(), 0, 99, MANY).rows
-    assert len(similar_items(looked(), 0, 99, MANY).rows) == 5
+    assert 0 not in nearest(0, 99).rows
+    assert len(nearest(0, 99).rows) == 5
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_an_item_is_not_similar_to_itself() -> None:
     ],
 )
 def test_items_with_too_few_ratings_are_left_out(counts: list[int], min_ratings: int | None, rows: list[int]) -> None:
-    found = similar_items(looked(), 0, 5, np.array(counts), min_ratings)
+    found = nearest(0, 5, np.array(counts), min_ratings)
     assert found.rows.tolist() == rows
 
 
@@ -99,27 +99,31 @@ def test_twenty_ratings_or_as_many_as_leave_ten_times_k_items(many: int, some: i
     for twin in (many - 1, many, 29):
         factors = np.random.default_rng(0).standard_normal((30, 3))
         factors[twin] = factors[0]
-        first = similar_items(looked(factors), 0, k, counts).rows[0]
+        first = nearest(0, k, counts, factors=factors).rows[0]
         assert (first == twin) == (counts[twin] >= least)
 
 
-def test_cosines_of_every_row_with_one() -> None:
-    np.testing.assert_allclose(
-        looked().cosines(2),
-        [1 / sqrt(2), 1 / sqrt(2), 1, 1 / sqrt(2), -1 / sqrt(2), 0],
-        rtol=1e-6,
-    )
+def test_neighbours_of_several_are_those_of_each() -> None:
+    factors = np.random.default_rng(1).standard_normal((50, 7)).astype(np.float32)
+    counts = np.random.default_rng(2).integers(0, 40, 50)
+    rows = np.array([3, 49, 0, 3], np.int32)
+    together = Neighbours(factors, counts).nearest(rows, 5)
+    for row, found in zip(rows.tolist(), together, strict=True):
+        alone = nearest(row, 5, counts, factors=factors)
+        assert found.rows.tolist() == alone.rows.tolist()
+        lengths = np.linalg.norm(factors[found.rows], axis=1) * np.linalg.norm(factors[row])
+        np.testing.assert_allclose(found.values, factors[found.rows] @ factors[row] / lengths, rtol=1e-5)
 
 
 def test_a_row_of_zeros_is_like_nothing_and_no_warning_comes() -> None:
-    np.testing.assert_array_equal(looked().cosines(5), np.zeros(6))
+    np.testing.assert_array_equal(nearest(5, 5).values, np.zeros(5))
 
 
 def test_a_model_without_item_factors_says_which_have_them(split: Split) -> None:
     model = build("bias")
     model.fit(split)
     with pytest.raises(UnsupportedError, match="bias model has no item factors") as caught:
-        Directions.of(model)
+        Neighbours.of(model, np.ones(2, np.int64))
     assert "dot, mf, explicit-als, mlp, als, bpr or sequence" in caught.value.remedy
 
 

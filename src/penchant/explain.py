@@ -79,57 +79,63 @@ def _score_of_nobody(model: Model) -> Floats:
     return scores
 
 
-@dataclass(frozen=True)
-class Directions:
-    """Item factors and how long they are: what each question about similar items would find again.
+class Neighbours:
+    """Which items are most like which: by the cosine of their factors.
 
-    Attributes:
+    Args:
         factors: float32 (n_items, d).
-        lengths: float32 (n_items,).
+        counts: how many training ratings each item has, (n_items,).
     """
 
-    factors: Floats
-    lengths: Floats
+    def __init__(self, factors: Floats, counts: NDArray[np.int64]) -> None:
+        self._factors = factors
+        self._counts = counts
+        lengths = np.linalg.norm(factors, axis=1)
+        self._inverse = np.divide(1, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+        self._ascending = np.sort(counts)
+        self._scales: dict[int, Floats] = {}
 
     @classmethod
-    def of(cls, model: Model) -> Directions:
-        """Of a model.
+    def of(cls, model: Model, counts: NDArray[np.int64]) -> Neighbours:
+        """Of a model's items.
 
         Raises:
             UnsupportedError: it has no item factors.
         """
-        factors = model.item_factors()
-        return cls(factors, np.linalg.norm(factors, axis=1))
+        return cls(model.item_factors(), counts)
 
-    def cosines(self, row: int) -> Floats:
-        """Cosine of every item with one of them, float32 (n_items,); 0 for a row of zeros."""
-        products = self.factors @ self.factors[row]
-        scale = self.lengths * self.lengths[row]
-        return np.divide(products, scale, out=np.zeros_like(products), where=scale > 0)
+    def nearest(self, item_rows: Rows, k: int, min_ratings: int | None = None) -> list[Ranked]:
+        """For each of some items the k others of the highest cosine with it; 0 with a row of zeros.
 
+        The factors are gone through once, however many items are asked for.
 
-def similar_items(
-    directions: Directions, item_row: int, k: int, counts: NDArray[np.int64], min_ratings: int | None = None
-) -> Ranked:
-    """The k items whose factors have the highest cosine with one item's, itself left out.
+        Args:
+            item_rows: int32 (n,).
+            min_ratings: leave out items with fewer. The factors of an item with two ratings say who rated it, not
+                what it is like, and such items would fill every list. None chooses: 20, or as many as leave ten
+                times k items.
+        """
+        least = self._enough_ratings(k) if min_ratings is None else min_ratings
+        cosines = self._factors[item_rows] @ self._factors.T
+        cosines *= self._inverse[item_rows, None]
+        cosines *= self._scale(least)
+        itself = np.arange(len(item_rows) + 1), np.asarray(item_rows, np.int32)
+        best = best_columns(cosines, *itself, min(k, len(self._counts)))
+        found = (rows[rows >= 0] for rows in best)
+        return [Ranked(rows, of_item[rows]) for rows, of_item in zip(found, cosines, strict=True)]
 
-    Args:
-        counts: how many training ratings each item has, (n_items,).
-        min_ratings: leave out items with fewer. The factors of an item with two ratings say who rated it, not
-            what it is like, and such items would fill every list. None chooses: 20, or as many as leave ten
-            times k items.
-    """
-    similarities = directions.cosines(item_row)
-    least = _enough_ratings(counts, k) if min_ratings is None else min_ratings
-    ranked = np.where(counts >= least, similarities, np.float32(np.nan))
-    best = best_columns(ranked[None], np.array([0, 1]), np.array([item_row], np.int32), min(k, len(counts)))[0]
-    rows = best[best >= 0]
-    return Ranked(rows, similarities[rows])
+    def _enough_ratings(self, k: int) -> int:
+        wanted = min(10 * k, len(self._ascending))
+        return min(ENOUGH_RATINGS, int(self._ascending[len(self._ascending) - wanted]))
 
-
-def _enough_ratings(counts: NDArray[np.int64], k: int) -> int:
-    wanted = min(10 * k, len(counts))
-    return min(ENOUGH_RATINGS, int(np.partition(counts, len(counts) - wanted)[len(counts) - wanted]))
+    def _scale(self, least: int) -> Floats:
+        """1 by the length of each item's factors; NaN, which is never ranked, where ratings are too few."""
+        found = self._scales.get(least)
+        if found is None:
+            found = np.where(self._counts >= least, self._inverse, np.float32(np.nan)).astype(np.float32)
+            if least <= ENOUGH_RATINGS:  # others are asked for by hand
+                self._scales[least] = found
+        return found
 
 
 def principal_components(factors: NDArray[np.float32]) -> tuple[Floats64, Floats64]:

@@ -13,6 +13,7 @@ from penchant.data.interactions import Interactions
 from penchant.data.split import Split, split_none
 from penchant.data.synthetic import checkerboard, planted
 from penchant.errors import SettingError
+from penchant.models import als
 from penchant.models.als import Als, AlsSettings, _AlsTraining
 from penchant.models.fitting import FitLog, FitOptions
 from penchant.models.least_squares import DIRECT, LAST_STEP
@@ -151,6 +152,20 @@ def test_contributions_sum_to_the_score(plays: Split, weighting: str) -> None:
         assert parts.dtype == np.float64
         assert parts.shape == items.shape
         np.testing.assert_allclose(parts.sum(), scores[item], rtol=1e-4, atol=1e-6)
+
+
+def test_a_few_items_are_folded_in_as_many_are(plays: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, _ = fitted(plays)
+    few = np.array([3, 150, 7], np.int32), np.array([1, 30, 2.5], np.float32)
+    by_items = model.fold_in(*few)
+    monkeypatch.setattr(als, "FEW", 1_000)
+    np.testing.assert_allclose(model.fold_in(*few), by_items, rtol=1e-5, atol=1e-7)
+    monkeypatch.undo()
+    model.fit(plays, FitOptions(seed=5))  # what was kept of the first fit is not the second's
+    again = model.fold_in(*few)
+    monkeypatch.setattr(als, "FEW", 1_000)
+    np.testing.assert_allclose(model.fold_in(*few), again, rtol=1e-5, atol=1e-7)
+    assert not np.allclose(again, by_items)
 
 
 def test_what_a_user_took_counts_for_itself_most(plays: Split) -> None:

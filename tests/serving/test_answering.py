@@ -10,8 +10,20 @@ import pytest
 from running_service import films
 
 import penchant
+from penchant.errors import UnknownIdError
 from penchant.models import MODELS, model_class
-from penchant.serving.answering import Asked, Listing, explain, history_rows, lists, model_card, predict, similar
+from penchant.serving.answering import (
+    Asked,
+    Listing,
+    Nearest,
+    answers,
+    explain,
+    history_rows,
+    lists,
+    model_card,
+    nearest,
+    predict,
+)
 from penchant.serving.catalogue import dumps
 from penchant.serving.events import Event
 from penchant.serving.live import Live, Loaded
@@ -93,4 +105,30 @@ def test_the_last_rating_of_a_history_counts(film_model: Path) -> None:
     item, other = loaded.catalogue.ids[:2]
     rows, ratings = history_rows(loaded, ((item, 1.0), (other, 3.0), (item, 4.0)))
     assert dict(zip(rows.tolist(), ratings.tolist(), strict=True)) == {0: 4.0, 1: 3.0}
-    assert similar(loaded, item, 3) == similar(loaded, item, 3)
+
+
+def test_lists_and_similar_items_in_one_batch(film_model: Path, tmp_path: Path) -> None:
+    loaded = Loaded.read(film_model)
+    user = loaded.recommender.users.ids[4]
+    with FeedbackStore.open(str(tmp_path / "feedback.db")) as store:
+        overlay, start = Overlay(store), b'{"user":' + dumps(user)
+        asked = [
+            Nearest(7, 3),
+            Asked(Listing(k=2), overlay, start, user),
+            Nearest(2, 5),
+            Asked(Listing(k=9, exclude=(loaded.catalogue.ids[0],)), overlay, start, user),
+            Asked(Listing(k=4, exclude=("nothing",)), overlay, start, user),
+            Asked(Listing(k=4, where=("genres=War",)), overlay, start, user),
+            Nearest(7, 3),
+        ]
+        found = answers(loaded, asked)
+    assert isinstance(found[4], UnknownIdError)
+    told = [json.loads(one) for one in found if isinstance(one, bytes)]
+    items = [[one["item"] for one in each.get("similar", each.get("recommendations"))] for each in told]
+    recommender = loaded.recommender
+    assert items[0] == items[5] == [one.item for one in recommender.similar(loaded.catalogue.ids[7], 3)]
+    assert items[1] == [one.item for one in recommender.recommend(user, 2)]
+    assert items[2] == [one.item for one in recommender.similar(loaded.catalogue.ids[2], 5)]
+    assert items[3] == [one.item for one in recommender.recommend(user, 9, deny=[loaded.catalogue.ids[0]])]
+    assert items[4] == [one.item for one in recommender.recommend(user, 4, where="genres=War")]
+    assert nearest(loaded, [Nearest(7, 3)]) == [loaded.lists.get(Nearest(7, 3))]

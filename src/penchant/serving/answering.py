@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,12 @@ from numpy.typing import NDArray
 
 from penchant.data.vocabulary import Id
 from penchant.errors import InputError, UnsupportedError
+from penchant.explain import Ranked
 from penchant.intervals import around
-from penchant.models.base import Floats
+from penchant.models.base import Floats, Rows
 from penchant.ranking import best_columns
 from penchant.reranking import damped, pool_size, popularity, varied
-from penchant.serving.batching import at_once
+from penchant.serving.batching import LIGHT_NUMBERS, at_once
 from penchant.serving.catalogue import dumps, listed
 from penchant.serving.lists import likeness, ratings_of
 from penchant.serving.live import Known, Loaded
@@ -24,6 +26,7 @@ from penchant.serving.overlay import Overlay
 
 LEVEL = 0.9
 NOTHING = np.empty(0, np.int32)
+LIGHT_ITEMS = 100  # of a history or a list: more take milliseconds
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,16 @@ class Listing:
     intervals: bool = False
     reasons: bool = False
 
+    @cached_property
+    def is_ranked_plainly(self) -> bool:
+        """Whether the best scores are the list."""
+        return not (self.where or self.diversity or self.popularity_damping)
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether it is that, and no more than items and scores are told."""
+        return self.is_ranked_plainly and not (self.intervals or self.reasons)
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -67,31 +80,95 @@ class Asked:
     history: tuple[tuple[Id, float | None], ...] = ()
 
 
+@dataclass(frozen=True)
+class Nearest:
+    """The items most like one.
+
+    Attributes:
+        row: of the item.
+        k: how many.
+    """
+
+    row: int
+    k: int
+
+
 def most_at_once(loaded: Loaded) -> int:
     """How many lists are scored together."""
     return at_once(len(loaded.catalogue.ids))
 
 
-def lists(loaded: Loaded, asked: Sequence[Asked]) -> list[bytes | Exception]:
+def is_light(loaded: Loaded, questions: Sequence[Asked | Nearest]) -> bool:
+    """Whether some questions take about a millisecond altogether, and wait for nothing."""
+    if not loaded.is_quick or len(questions) * len(loaded.catalogue.ids) > LIGHT_NUMBERS:
+        return False
+    return all(isinstance(one, Nearest) or _is_light(loaded, one) for one in questions)
+
+
+def _is_light(loaded: Loaded, asked: Asked) -> bool:
+    listing = asked.listing
+    if not listing.is_plain or listing.k > LIGHT_ITEMS or len(asked.history) + len(listing.exclude) > LIGHT_ITEMS:
+        return False
+    return asked.user is None or loaded.is_at_hand(asked.user, asked.overlay)
+
+
+def answers(loaded: Loaded, questions: Sequence[Asked | Nearest]) -> list[bytes | Exception]:
     """The answers to several requests, each as JSON or what is wrong with it."""
-    answers: list[Any] = [None] * len(asked)
-    people: list[tuple[int, Known]] = []
+    asked = [one for one in questions if isinstance(one, Asked)]
+    near = [one for one in questions if isinstance(one, Nearest)]
+    of_lists, of_near = iter(lists(loaded, asked)), iter(nearest(loaded, near))
+    return [next(of_lists if isinstance(one, Asked) else of_near) for one in questions]
+
+
+@dataclass(frozen=True, eq=False)
+class _Person:
+    """Who a list is for, and what may not be in it (rows, int32)."""
+
+    place: int
+    asked: Asked
+    known: Known
+    left_out: Rows
+
+
+def lists(loaded: Loaded, asked: Sequence[Asked]) -> list[bytes | Exception]:
+    """Lists for several people, each as JSON or what is wrong with it."""
+    found: list[Any] = [None] * len(asked)
+    people: list[_Person] = []
     for place, one in enumerate(asked):
         try:
-            people.append((place, _person(loaded, one)))
+            known = _known(loaded, one)
+            people.append(_Person(place, one, known, _left_out(loaded, one.listing, known)))
         except Exception as error:
-            answers[place] = error
-    if people:
-        scores = loaded.recommender.model.scores_of(np.stack([known.vector for _, known in people]))
-        for (place, known), of_user in zip(people, scores, strict=True):
-            try:
-                answers[place] = _answer(loaded, asked[place], known, of_user)
-            except Exception as error:
-                answers[place] = error
-    return answers
+            found[place] = error
+    if not people:
+        return found
+    scores = loaded.recommender.model.scores_of(np.stack([person.known.vector for person in people]))
+    plain = _best_of_plain(loaded, people, scores)
+    for n, person in enumerate(people):
+        try:
+            rows = plain[n] if n in plain else _best(loaded, person, scores[n])
+            found[person.place] = _answer(loaded, person, rows, scores[n][rows])
+        except Exception as error:
+            found[person.place] = error
+    return found
 
 
-def _person(loaded: Loaded, asked: Asked) -> Known:
+def _best_of_plain(loaded: Loaded, people: Sequence[_Person], scores: Floats) -> dict[int, Rows]:
+    """The best items of those who wish for nothing else, by their place: ranked in one call."""
+    places = [n for n, person in enumerate(people) if person.asked.listing.is_ranked_plainly]
+    if not places:
+        return {}
+    mine = [people[n] for n in places]
+    starts = np.zeros(len(mine) + 1, np.int64)
+    np.cumsum([len(person.left_out) for person in mine], out=starts[1:])
+    k = min(max(person.asked.listing.k for person in mine), len(loaded.catalogue.ids))
+    ranked = scores if len(mine) == len(people) else scores[places]
+    best = best_columns(ranked, starts, np.concatenate([person.left_out for person in mine]), k)
+    cut = (rows[: person.asked.listing.k] for rows, person in zip(best, mine, strict=True))
+    return {n: rows[rows >= 0] for n, rows in zip(places, cut, strict=True)}
+
+
+def _known(loaded: Loaded, asked: Asked) -> Known:
     if asked.user is not None:
         return loaded.known(asked.user, asked.overlay)
     return loaded.newcomer(*history_rows(loaded, asked.history))
@@ -118,28 +195,32 @@ def history_rows(
     return np.fromiter(rated, np.int32, len(rated)), ratings
 
 
-def _answer(loaded: Loaded, asked: Asked, known: Known, scores: Floats) -> bytes:
-    listing = asked.listing
-    rows = _best(loaded, listing, known, scores)
+def _left_out(loaded: Loaded, listing: Listing, known: Known) -> Rows:
+    left_out = NOTHING if listing.include_seen else known.taken.seen
+    if not listing.exclude:
+        return left_out
+    excluded = np.array([loaded.recommender.items.row(item) for item in listing.exclude], np.int32)
+    return np.concatenate((left_out, excluded))
+
+
+def _answer(loaded: Loaded, person: _Person, rows: Rows, scores: Floats) -> bytes:
+    asked, known = person.asked, person.known
     loaded.served[rows] = True
-    items = listed(_items(loaded, listing, known, rows, scores[rows]))
+    items = listed(_items(loaded, asked.listing, known, rows, scores))
     middle = b"" if asked.user is None else b',"known":true' if known.is_known else b',"known":false'
     model = b'"model":"' + loaded.version.encode() + b'","recommendations":'
     return asked.start + middle + (b"," if len(asked.start) > 1 else b"") + model + items + b"}"
 
 
-def _best(loaded: Loaded, listing: Listing, known: Known, scores: Floats) -> NDArray[np.int32]:
-    model, recommender = loaded.recommender.model, loaded.recommender
+def _best(loaded: Loaded, person: _Person, scores: Floats) -> Rows:
+    model, recommender, listing = loaded.recommender.model, loaded.recommender, person.asked.listing
     allowed = loaded.allowed(listing.where)
     ranked = scores[None]
     if listing.popularity_damping:
         ranked = damped(ranked, popularity(loaded.catalogue.counts), listing.popularity_damping)
     if allowed is not None:
         ranked = np.where(allowed, ranked, np.float32(np.nan))
-    left_out = NOTHING if listing.include_seen else known.taken.seen
-    if listing.exclude:
-        excluded = np.array([recommender.items.row(item) for item in listing.exclude], np.int32)
-        left_out = np.concatenate((left_out, excluded))
+    left_out = person.left_out
     k = min(listing.k, model.n_items)
     pool = k if not listing.diversity else max(k, min(pool_size(k), model.n_items))
     best = best_columns(ranked, np.array([0, len(left_out)], np.int64), left_out, pool)
@@ -149,10 +230,13 @@ def _best(loaded: Loaded, listing: Listing, known: Known, scores: Floats) -> NDA
     return found[found >= 0]
 
 
-def _items(loaded: Loaded, listing: Listing, known: Known, rows: NDArray[np.int32], scores: Floats) -> list[bytes]:
+def _items(loaded: Loaded, listing: Listing, known: Known, rows: Rows, scores: Floats) -> list[bytes]:
     model, catalogue = loaded.recommender.model, loaded.catalogue
     n = len(rows)
     predictions = [b"null"] * n if model.ranks_only else [_number(one) for one in model.clip(scores).tolist()]
+    if not (listing.reasons or (listing.intervals and loaded.has_intervals)):
+        parts = zip(map(catalogue.plain, rows.tolist()), predictions, scores.tolist(), strict=True)
+        return [b'%b%b,"score":%b%b' % (start, told, _number(score), end) for (start, end), told, score in parts]
     intervals, reasons = [b"null"] * n, [b"null"] * n
     if listing.intervals and loaded.has_intervals:
         intervals = _intervals(loaded, known, rows, scores)
@@ -243,28 +327,31 @@ def explain(loaded: Loaded, known: Known, item: Id, start: bytes) -> bytes:
     return start + b'"item":' + dumps(catalogue.ids[row]) + b"," + told + items + b"}"
 
 
-def similar(loaded: Loaded, item: Id, k: int) -> bytes:
-    """The items most like one.
+def nearest(loaded: Loaded, questions: Sequence[Nearest]) -> list[bytes | Exception]:
+    """The items most like some others, each answer as JSON.
 
     Raises:
-        UnknownIdError: there is no such item.
         UnsupportedError: the model has no item factors.
     """
-    row = loaded.recommender.items.row(item)
-    key = ("similar", row, k)
-    found: bytes | None = loaded.lists.get(key)
-    if found is None:
-        catalogue = loaded.catalogue
-        like = loaded.recommender.similar_rows(row, k)
-        counts = loaded.recommender.item_counts[like.rows].tolist()
-        parts = (
-            b"{" + catalogue.head(at) + f',"similarity":{value:.6g},"ratings":{count}'.encode()
-            + b',"columns":' + catalogue.columns(at) + b"}"
-            for at, value, count in zip(like.rows.tolist(), like.values.tolist(), counts, strict=True)
-        )  # fmt: skip
-        found = b'{"item":' + dumps(catalogue.ids[row]) + b',"similar":' + listed(parts) + b"}"
-        loaded.lists.put(key, found)
-    return found
+    found: dict[Nearest, bytes] = {}
+    for k in dict.fromkeys(one.k for one in questions):
+        asked = list(dict.fromkeys(one for one in questions if one.k == k))
+        like = loaded.recommender.neighbours.nearest(np.array([one.row for one in asked], np.int32), k)
+        for one, ranked in zip(asked, like, strict=True):
+            found[one] = _like(loaded, one.row, ranked)
+            loaded.lists.put(one, found[one])
+    return [found[one] for one in questions]
+
+
+def _like(loaded: Loaded, row: int, ranked: Ranked) -> bytes:
+    catalogue = loaded.catalogue
+    counts = catalogue.counts[ranked.rows].tolist()
+    parts = (
+        b"{" + catalogue.head(at) + f',"similarity":{value:.6g},"ratings":{count}'.encode()
+        + b',"columns":' + catalogue.columns(at) + b"}"
+        for at, value, count in zip(ranked.rows.tolist(), ranked.values.tolist(), counts, strict=True)
+    )  # fmt: skip
+    return b'{"item":' + dumps(catalogue.ids[row]) + b',"similar":' + listed(parts) + b"}"
 
 
 def search(loaded: Loaded, text: str, limit: int) -> bytes:

@@ -13,7 +13,7 @@ from typing import Any
 
 from penchant import __version__
 from penchant.errors import MissingExtraError, PenchantError, StoreError
-from penchant.serving.answering import lists, most_at_once
+from penchant.serving.answering import answers, is_light, most_at_once
 from penchant.serving.batching import Batcher
 from penchant.serving.gate import Gate
 from penchant.serving.keys import Keys
@@ -35,6 +35,7 @@ try:
     from starlette.exceptions import HTTPException
     from starlette.staticfiles import StaticFiles
 
+    from penchant.serving.direct import Direct
     from penchant.serving.routes import Service, make_router
 except ImportError as error:
     raise MissingExtraError("Serving", extra="serve") from error
@@ -68,7 +69,7 @@ def create_app(folder: Path, settings: ServiceSettings, keys: Keys | None = None
     """
     store = FeedbackStore.open(settings.feedback or f"sqlite:///{folder.resolve()}.feedback.db")
     try:
-        live = Live(folder, Overlay(store), settings.kept_users)
+        live = Live(folder, Overlay(store), settings.kept_users, settings.kept_lists)
     except BaseException:
         store.close()
         raise
@@ -86,14 +87,14 @@ def create_app(folder: Path, settings: ServiceSettings, keys: Keys | None = None
     _refuse_alike(routes)
     routes.include_router(make_router(service))
     _mount_page(routes)
-    return Made(Gate(routes, settings, room, observed, keys), service, routes)
+    return Made(Gate(Direct(routes, service), settings, room, observed, keys), service, routes)
 
 
 def _lifespan(service: Service, settings: ServiceSettings) -> Any:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         with one_blas_thread():  # once for all threads: setting it for each request costs more than a small product
-            service.batcher = Batcher(lists, most_at_once, settings.threads)
+            service.batcher = Batcher(answers, most_at_once, settings.threads, is_light)
             looking = asyncio.create_task(_look(service, settings.feedback_poll))
             service.is_ready = True
             yield

@@ -42,6 +42,7 @@ class Catalogue:
         self.search = Search(self.names, self.counts)
         self._heads: list[bytes | None] = [None] * len(self.ids)
         self._columns: list[bytes | None] = [None] * len(self.ids)
+        self._plain: list[tuple[bytes, bytes] | None] = [None] * len(self.ids)
 
     def head(self, row: int) -> bytes:
         """`"item":…,"name":…` of an item."""
@@ -59,6 +60,15 @@ class Catalogue:
             values = {} if table is None else table.row(row, named=True)
             found = dumps({name: _plain(value) for name, value in values.items() if _is_known(value)})
             self._columns[row] = found
+        return found
+
+    def plain(self, row: int) -> tuple[bytes, bytes]:
+        """What stands before and behind prediction and score of an item in a list without intervals and reasons."""
+        found = self._plain[row]
+        if found is None:
+            start = b"{" + self.head(row) + b',"prediction":'
+            found = start, b',"interval":null,"reason":null,"columns":' + self.columns(row) + b"}"
+            self._plain[row] = found
         return found
 
     def described(self, row: int) -> bytes:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from penchant.artifact import MANIFEST, load_artifact
 from penchant.data.vocabulary import Id, Vocabulary
-from penchant.errors import ArtifactError, InputError, PenchantError
+from penchant.errors import ArtifactError, InputError, PenchantError, UnsupportedError
 from penchant.intervals import has_intervals
 from penchant.models.base import Floats, Rows
 from penchant.serving.catalogue import Catalogue
@@ -30,6 +31,7 @@ from penchant.serving.saving import checked_fields
 KEPT_MASKS = 256
 TRIES = 2  # of reading a folder that is being replaced
 PAUSE = 0.2  # seconds between them
+QUICK = 0.001  # seconds of a list that may be scored where requests are read
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +104,7 @@ class Loaded:
         version: the start of the manifest's checksum, which covers every byte of the artifact.
         fitted: when the artifact was written, ISO 8601 in UTC.
         kept_users: how many user vectors are kept.
+        kept_lists: how many lists of similar items are kept.
     """
 
     recommender: Recommender
@@ -109,19 +112,21 @@ class Loaded:
     version: str
     fitted: str
     kept_users: int = 10_000
+    kept_lists: int = 10_000
     served: NDArray[np.bool_] = field(init=False)
     masks: Kept = field(init=False)
     users: Kept = field(init=False)
     lists: Kept = field(init=False)
+    is_quick: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "served", np.zeros(len(self.recommender.items), bool))
         object.__setattr__(self, "masks", Kept(KEPT_MASKS))
         object.__setattr__(self, "users", Kept(self.kept_users))
-        object.__setattr__(self, "lists", Kept(1_000))
+        object.__setattr__(self, "lists", Kept(self.kept_lists))
 
     @classmethod
-    def read(cls, folder: Path, kept_users: int = 10_000) -> Loaded:
+    def read(cls, folder: Path, kept_users: int = 10_000, kept_lists: int = 10_000) -> Loaded:
         """Load an artifact, check it, and ask it once for all that it will be asked for.
 
         Raises:
@@ -135,7 +140,8 @@ class Loaded:
             )
         written = datetime.fromtimestamp(int((folder / MANIFEST).stat().st_mtime), UTC).isoformat()
         version = artifact.checksum[:16]
-        loaded = cls(Recommender(**checked_fields(artifact, folder)), artifact.manifest, version, written, kept_users)
+        recommender = Recommender(**checked_fields(artifact, folder))
+        loaded = cls(recommender, artifact.manifest, version, written, kept_users, kept_lists)
         try:
             loaded._try_out()
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
@@ -151,7 +157,21 @@ class Loaded:
         if not np.isfinite(scores).any() or scores.shape != (1, len(self.recommender.items)):
             raise ValueError("the scores of an average user are no numbers")
         self.recommender.recommend(rated={}, k=1)
+        object.__setattr__(self, "is_quick", self._seconds_of_a_list() < QUICK)
+        with suppress(UnsupportedError):
+            self.recommender.neighbours.nearest(np.zeros(1, np.int32), 1)
         self.catalogue.search.find("a", 1)
+
+    def _seconds_of_a_list(self) -> float:
+        """How long a visitor's list takes, the best of some tries: it says where lists are scored, not what they are."""
+        model, times = self.recommender.model, []
+        rows = np.arange(min(10, len(self.recommender.items)), dtype=np.int32)
+        ratings = np.full(len(rows), 1 if model.ranks_only else model.scale[1], np.float32)
+        for _ in range(3):
+            started = time.perf_counter()
+            model.scores_of(model.fold_in(rows, ratings)[None])
+            times.append(time.perf_counter() - started)
+        return min(times)
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -170,6 +190,11 @@ class Loaded:
         return not model.ranks_only and has_intervals(model, self.recommender.conformal)
 
     # --- users --------------------------------------------------------------------------------------
+
+    def is_at_hand(self, user: Id, overlay: Overlay) -> bool:
+        """Whether `known` answers without asking the store."""
+        version = overlay.version(user)
+        return not version or self.users.get((user, version)) is not None
 
     def known(self, user: Id, overlay: Overlay) -> Known:
         """A user with all feedback that is stored of them."""
@@ -273,10 +298,10 @@ class Live:
         overlay: the feedback that is stored.
     """
 
-    def __init__(self, folder: Path, overlay: Overlay, kept_users: int = 10_000) -> None:
+    def __init__(self, folder: Path, overlay: Overlay, kept_users: int = 10_000, kept_lists: int = 10_000) -> None:
         self.folder = folder
         self.overlay = overlay
-        self.kept_users = kept_users
+        self.kept = kept_users, kept_lists
         self._lock = threading.Lock()
         self.loaded = self._read()
 
@@ -295,7 +320,7 @@ class Live:
         """Once more where the folder was replaced while it was read."""
         for _ in range(TRIES - 1):
             try:
-                return Loaded.read(self.folder, self.kept_users)
+                return Loaded.read(self.folder, *self.kept)
             except PenchantError:
                 time.sleep(PAUSE)
-        return Loaded.read(self.folder, self.kept_users)
+        return Loaded.read(self.folder, *self.kept)

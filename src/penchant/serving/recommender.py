@@ -22,7 +22,7 @@ from penchant.data.split import Split
 from penchant.data.vocabulary import Id, Vocabulary
 from penchant.errors import InputError, SettingError, UnknownIdError
 from penchant.evaluate import DEFAULT_METRICS, Report, evaluate_questions
-from penchant.explain import Directions, Ranked, extreme_items, nearest_names, reasons_of, similar_items
+from penchant.explain import Neighbours, Ranked, extreme_items, nearest_names, reasons_of
 from penchant.intervals import Around, Conformal, around, around_questions
 from penchant.machine import count_threads
 from penchant.models import Explanation, Model
@@ -344,15 +344,17 @@ class Recommender:
             SettingError: k is below 1.
         """
         _check_k(k)
-        return self._named(self.similar_rows(self.find_item(item), k, min_ratings))
-
-    def similar_rows(self, item_row: int, k: int, min_ratings: int | None = None) -> Ranked:
-        """As `similar`, by rows: for whoever has names and ids at hand."""
-        return similar_items(self._directions, item_row, k, self.item_counts, min_ratings)
+        row = np.array([self.find_item(item)], np.int32)
+        return self._named(self.neighbours.nearest(row, k, min_ratings)[0])
 
     @cached_property
-    def _directions(self) -> Directions:
-        return Directions.of(self.model)
+    def neighbours(self) -> Neighbours:
+        """As `similar`, by rows and of several items at once.
+
+        Raises:
+            UnsupportedError: the model has no item factors.
+        """
+        return Neighbours.of(self.model, self.item_counts)
 
     def find_item(self, wanted: Id | str) -> int:
         """The row of an item by its name (without case) or its id.

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from penchant.errors import ArtifactError, ConflictError, PenchantError
 from penchant.serving import answering
-from penchant.serving.answering import Asked
+from penchant.serving.answering import Asked, Nearest
 from penchant.serving.batching import Batcher
 from penchant.serving.catalogue import dumps
 from penchant.serving.events import Event
@@ -30,8 +30,10 @@ from penchant.serving.schemas import (
     Visitor,
     Why,
     listing_parameters,
+    near_parameters,
     read_id,
     read_listing,
+    read_near,
 )
 
 RETRIED = {"description": "Too much at once; Retry-After says when to ask again.", "model": Refusal}
@@ -49,7 +51,9 @@ BODIES: dict[int | str, dict[str, Any]] = {
 }
 CONFLICT: dict[int | str, dict[str, Any]] = {409: {"description": "It contradicts what is there.", "model": Refusal}}
 
-Limit = Annotated[int, Query(ge=1, le=1_000, description="How many items.")]
+USER_LISTS = "/v1/users/{user}/recommendations"
+VISITOR_LISTS = "/v1/recommendations"
+ITEM_LIKE = "/v1/items/{item}/similar"
 
 
 @dataclass
@@ -61,7 +65,7 @@ class Service:
         observed: counters.
         store_pool: threads that wait for the database.
         pool: threads for all other work that is not scoring lists.
-        batcher: of lists, made when the event loop runs.
+        batcher: of lists and similar items, made when the event loop runs.
     """
 
     live: Live
@@ -76,11 +80,46 @@ class Service:
         """Do some work on a thread of the pool."""
         return await asyncio.get_running_loop().run_in_executor(self.pool, work, *arguments)
 
-    async def lists(self, asked: Asked) -> Response:
-        """A list, scored together with others."""
+    async def recommend(self, user: str, query: bytes) -> bytes:
+        """A list for a user, as the path and the query of a URL ask for it.
+
+        Raises:
+            ValidationError: something in them cannot be.
+            UnknownIdError, SettingError, UnsupportedError: as for `answering.lists`.
+        """
+        loaded = self.live.loaded
+        known = loaded.as_stored(read_id(user))
+        return await self._scored(
+            loaded, Asked(read_listing(query), self.live.overlay, b'{"user":' + dumps(known), known)
+        )
+
+    async def recommend_visitor(self, asked: Visitor) -> bytes:
+        """A list for somebody with a history.
+
+        Raises:
+            UnknownIdError, InputError, SettingError, UnsupportedError: as for `answering.lists`.
+        """
+        history = _history(asked.history)
+        return await self._scored(self.live.loaded, Asked(asked.listing(), self.live.overlay, history=history))
+
+    async def similar(self, item: str, query: bytes) -> bytes:
+        """The items most like one.
+
+        Raises:
+            ValidationError: something in the query cannot be.
+            UnknownIdError, UnsupportedError: as for `answering.nearest`.
+        """
+        loaded = self.live.loaded
+        question = Nearest(loaded.recommender.items.row(read_id(item)), read_near(query))
+        kept: bytes | None = loaded.lists.get(question)
+        return await self._scored(loaded, question) if kept is None else kept
+
+    async def _scored(self, loaded: Loaded, question: Asked | Nearest) -> bytes:
+        """The answer to what is scored together with others."""
         if self.batcher is None:
             raise Refused(503, "starting", "The service is starting.", headers={"Retry-After": "1"})
-        return sent(await self.batcher.ask(self.live.loaded, asked))
+        answer: bytes = await self.batcher.ask(loaded, question)
+        return answer
 
     def reload(self) -> bytes:
         """Load the model again, and say what is served now.
@@ -120,26 +159,20 @@ def make_router(service: Service) -> APIRouter:
 
 
 def _lists(router: APIRouter, service: Service) -> None:
-    # The framework's own reading of a query costs as much as all the rest of this route, so it is read here, and once
-    # for each query that is asked again and again.
+    # The framework's own reading of a query costs as much as all the rest of these routes, so the service reads it, and
+    # once for each query that is asked again and again. `Direct` answers them before they come here.
     @router.get(
-        "/v1/users/{user}/recommendations",
+        USER_LISTS,
         responses=UNKNOWN,
         summary="The best items for a user",
         openapi_extra={"parameters": listing_parameters()},
     )
     async def recommend(request: Request) -> Response:
-        known = service.live.loaded.as_stored(read_id(request.path_params["user"]))
-        start = b'{"user":' + dumps(known)
-        listing = read_listing(request.scope["query_string"])
-        return await service.lists(Asked(listing, service.live.overlay, start, known))
+        return sent(await service.recommend(request.path_params["user"], request.scope["query_string"]))
 
-    @router.post(
-        "/v1/recommendations", responses=UNKNOWN | BODIES, summary="The best items for somebody with a history"
-    )
+    @router.post(VISITOR_LISTS, responses=UNKNOWN | BODIES, summary="The best items for somebody with a history")
     async def recommend_visitor(asked: Visitor) -> Response:
-        history = _history(asked.history)
-        return await service.lists(Asked(asked.listing(), service.live.overlay, history=history))
+        return sent(await service.recommend_visitor(asked))
 
     @router.post("/v1/predict", responses=BODIES, summary="Predicted ratings of pairs")
     async def predict(asked: Pairs) -> Response:
@@ -160,9 +193,14 @@ def _items(router: APIRouter, service: Service) -> None:
         loaded = service.live.loaded
         return sent(loaded.catalogue.described(loaded.recommender.items.row(item)))
 
-    @router.get("/v1/items/{item}/similar", responses=UNKNOWN, summary="The items most like one")
-    async def similar(item: PathId, k: Limit = 10) -> Response:
-        return sent(await service.run(answering.similar, service.live.loaded, item, k))
+    @router.get(
+        ITEM_LIKE,
+        responses=UNKNOWN,
+        summary="The items most like one",
+        openapi_extra={"parameters": near_parameters()},
+    )
+    async def similar(request: Request) -> Response:
+        return sent(await service.similar(request.path_params["item"], request.scope["query_string"]))
 
     @router.get("/v1/map", summary="Items on the first two principal components of their factors")
     async def map_of_items(limit: Annotated[int, Query(ge=1, le=20_000)] = 1_000) -> Response:

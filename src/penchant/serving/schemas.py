@@ -75,6 +75,12 @@ class UserWishes(Wishes):
     exclude: list[PathId] = Field([], max_length=200, description="Ids of items that may not be in it.")  # type: ignore[assignment]
 
 
+class Near(Body):
+    """What is asked of items like one, as the query of a URL."""
+
+    k: int = Field(10, ge=1, le=MOST_ITEMS, description="How many items.")
+
+
 LISTS = ("where", "exclude")
 
 
@@ -94,6 +100,16 @@ def read_listing(query: bytes) -> Listing:
     return UserWishes.model_validate(given).listing()
 
 
+@lru_cache(maxsize=1_000)
+def read_near(query: bytes) -> int:
+    """How many similar items the query of a URL asks for.
+
+    Raises:
+        ValidationError: something in it cannot be.
+    """
+    return Near.model_validate(dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))).k
+
+
 def read_id(text: str) -> str:
     """An id from a path.
 
@@ -105,9 +121,18 @@ def read_id(text: str) -> str:
 
 def listing_parameters() -> list[dict[str, Any]]:
     """What `read_id` and `read_listing` read, for OpenAPI."""
-    user = {"name": "user", "in": "path", "required": True, "schema": _PATH_ID.json_schema()}
-    wishes = UserWishes.model_json_schema()["properties"]
-    return [user, *({"name": name, "in": "query", "schema": schema} for name, schema in wishes.items())]
+    return _parameters("user", UserWishes)
+
+
+def near_parameters() -> list[dict[str, Any]]:
+    """What `read_id` and `read_near` read, for OpenAPI."""
+    return _parameters("item", Near)
+
+
+def _parameters(id_: str, query: type[Body]) -> list[dict[str, Any]]:
+    in_path = {"name": id_, "in": "path", "required": True, "schema": _PATH_ID.json_schema()}
+    wishes = query.model_json_schema()["properties"]
+    return [in_path, *({"name": name, "in": "query", "schema": schema} for name, schema in wishes.items())]
 
 
 _PATH_ID: TypeAdapter[str] = TypeAdapter(PathId)
