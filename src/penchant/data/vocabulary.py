@@ -49,7 +49,7 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self.ids)
 
-    @property
+    @cached_property
     def is_integer(self) -> bool:
         """True when the ids are integers, False when they are strings."""
         return self.ids.dtype == pl.Int64

@@ -163,7 +163,7 @@ class Loaded:
         self.catalogue.search.find("a", 1)
 
     def _seconds_of_a_list(self) -> float:
-        """How long a visitor's list takes, the best of some tries: it says where lists are scored, not what they are."""
+        """How long a visitor's list takes, best of three: it says where lists are scored, not what they are."""
         model, times = self.recommender.model, []
         rows = np.arange(min(10, len(self.recommender.items)), dtype=np.int32)
         ratings = np.full(len(rows), 1 if model.ranks_only else model.scale[1], np.float32)

@@ -28,10 +28,10 @@ def _checked(id_: int | str) -> int | str:
     return id_
 
 
-ItemId = Annotated[
-    Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)] | Annotated[StrictStr, Field(min_length=1, max_length=1_000)],
-    AfterValidator(_checked),
-]
+ItemId = (
+    Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)]
+    | Annotated[StrictStr, Field(min_length=1, max_length=1_000), AfterValidator(_checked)]
+)
 PathId = Annotated[str, Field(min_length=1, max_length=1_000), AfterValidator(_checked)]
 Rating = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Condition = Annotated[str, Field(max_length=LONGEST_TEXT)]
@@ -47,8 +47,12 @@ class Wishes(Body):
     """What is asked of a list."""
 
     k: int = Field(10, ge=1, le=MOST_ITEMS, description="How many items.")
-    where: list[Condition] = Field([], max_length=MOST_FILTERS, description="Filters such as genres=Drama; all hold.")
-    exclude: list[ItemId] = Field([], max_length=MOST_HISTORY, description="Ids of items that may not be in it.")
+    where: list[Condition] = Field(
+        default_factory=list, max_length=MOST_FILTERS, description="Filters such as genres=Drama; all hold."
+    )
+    exclude: list[ItemId] = Field(
+        default_factory=list, max_length=MOST_HISTORY, description="Ids of items that may not be in it."
+    )
     include_seen: bool = Field(False, description="Also what was rated already.")
     diversity: float = Field(0.0, ge=0, le=1, description="From 0, the best scores, to 1, the least alike.")
     popularity_damping: float = Field(0.0, ge=0, le=100, description="How much lower items rank for being rated often.")
@@ -72,7 +76,9 @@ class Wishes(Body):
 class UserWishes(Wishes):
     """The same as the query of a URL, where ids are text."""
 
-    exclude: list[PathId] = Field([], max_length=200, description="Ids of items that may not be in it.")  # type: ignore[assignment]
+    exclude: list[PathId] = Field(
+        default_factory=list, max_length=200, description="Ids of items that may not be in it."
+    )  # type: ignore[assignment]
 
 
 class Near(Body):
