@@ -2,7 +2,8 @@
 
     python benchmarks/serving.py
 
-Both libraries learn 64 factors from the same interactions; both services are one process. Where the system can (Linux),
+Both libraries learn 64 factors from the same interactions; each service is one process. penchant's runs as it is by default
+but for the log, with an approximate index and no list of similar items kept, and with its log of requests. Where the system can (Linux),
 the service is confined to one core and the load to another. Three routes are loaded, each alone: the ten best for a
 user, the ten best for a visitor who brings ten items, the ten nearest of an item. Each is loaded as much as it takes,
 several times, services in turn; then at half of what it took.
@@ -42,12 +43,15 @@ from speed import count
 PACKAGES = ("penchant", "numpy", "numba", "fastapi", "uvicorn")
 ROOT = peer_venv.ROOT / ".benchmarks" / "serving"
 TRIAL = peer_venv.ROOT / ".benchmarks" / "trial"
+LOG = ROOT / "service.log"
 PUBLISHED = peer_venv.ROOT / "docs" / "benchmarks"
 IMPLICIT = ("implicit==0.7.3", "fastapi", "uvicorn[standard]")
 DATA = ("small", "large")
 ASKED = 2_000  # different requests of a route
 TAKEN = 10  # items that a visitor brings
 LONGEST_START = 120.0
+VARIED = "with an index, no list kept"
+LOGGED = "with each request in the log"
 ROUTES = ("a user's ten best", "a visitor's ten best", "ten similar items")
 
 Found = dict[str, Any]
@@ -97,7 +101,7 @@ def routes(catalogue: Catalogue, seed: int) -> Mapping[str, list[Request]]:
 
 
 def services(catalogue: Catalogue) -> list[tuple[str, list[str]]]:
-    """Name and command of both, without the port."""
+    """Name and command of each, without the port; the last is what the others are compared with."""
     store = f"sqlite:///{catalogue.folder / 'feedback.db'}"
     ours = [
         sys.executable,
@@ -113,7 +117,12 @@ def services(catalogue: Catalogue) -> list[tuple[str, list[str]]]:
     python = peer_venv.ensure("implicit-service", IMPLICIT)
     worker = str(WORKERS / "serving" / "implicit_app.py")
     peer = [str(python), "-E", worker, "--data", str(catalogue.folder), "--factors", str(FACTORS)]
-    return [("penchant serve", ours), ("implicit, FastAPI", peer)]
+    return [
+        ("penchant serve", ours),
+        (VARIED, [*ours, "--approximate-above", "0", "--kept-lists", "0"]),
+        (LOGGED, [*ours[:-1], "info"]),
+        ("implicit, FastAPI", peer),
+    ]
 
 
 def on_core(core: int) -> list[str]:
@@ -129,7 +138,8 @@ def running(command: Sequence[str], ready: str) -> Iterator[tuple[int, subproces
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
     variables = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # as implicit's documentation asks
-    with subprocess.Popen([*on_core(0), *command, "--port", str(port)], env=variables) as process:
+    command = [*on_core(0), *command, "--port", str(port)]
+    with LOG.open("w") as log, subprocess.Popen(command, env=variables, stderr=log) as process:
         try:
             wait(f"http://127.0.0.1:{port}{ready}", process)
             yield port, process
@@ -191,7 +201,7 @@ def middle(rounds: Sequence[Found]) -> Found:
 
 
 def one_catalogue(name: str, given: argparse.Namespace) -> Found:
-    """Both services on one catalogue, in turn."""
+    """All services on one catalogue, in turn."""
     catalogue = small(ROOT) if name == "small" else large(ROOT, given.seed)
     asked = routes(catalogue, given.seed)
     found: dict[str, list[Found]] = {}

@@ -13,14 +13,19 @@ Found = Mapping[str, Any]
 
 COLUMNS = ("service", "requests/s", "beside implicit", "p50", "p99", "p50 at half", "p99 at half", "failed", "memory")
 HOW = """\
-Both services are one process on one core of their own; the load comes from another core of the same machine over
+Each service is one process on one core of its own; the load comes from another core of the same machine over
 loopback, with {connections} connections. As much as the service takes: wrk, whose connections each wait for an answer
 before the next request, so p50 and p99 there are those of a full queue. At half: h2load at half of that rate, whether
 answers are late or not; percentiles of all requests. Figures are medians of {rounds} rounds of {seconds} s, services
 in turn. Memory is the most that a process ever held. A user's list and a visitor's leave out what they took. Both
 models have {factors} factors, learnt from the same interactions. The other service is what its library's
 documentation leads to: FastAPI routes that call `recommend` and `similar_items`, with no authentication, feedback,
-limits or log; penchant's has all of that, and the names of items in its answers."""
+limits or log; penchant's has all of that, and the names of items in its answers.
+
+`penchant serve` is as by default, but that it logs warnings alone, as the other does; lists of similar items are kept
+once they were asked for, and 2,000 different ones are asked for. "{varied}": `--approximate-above 0 --kept-lists 0`, so
+that the lists of users and visitors come from the index, and similar items are computed each time. "{logged}":
+`--log-level info`, to a file."""
 
 
 def tables(found: Found) -> list[Table]:
@@ -59,7 +64,9 @@ def markdown(found: Found) -> str:
     from serving_data import FACTORS
     from serving_load import CONNECTIONS
 
-    facts = {**found["options"], "connections": CONNECTIONS, "factors": FACTORS}
+    from serving import LOGGED, VARIED
+
+    facts = {"varied": VARIED, "logged": LOGGED, **found["options"], "connections": CONNECTIONS, "factors": FACTORS}
     lines = ["# Serving beside implicit", "", "Written by `benchmarks/serving.py`.", ""]
     lines += [*environment.lines(found["environment"]), "", HOW.format(**facts)]
     for of_data in found["data"].values():

@@ -20,13 +20,13 @@ from penchant.serving.answering import (
     explain,
     history_rows,
     lists,
-    model_card,
     nearest,
     predict,
 )
 from penchant.serving.catalogue import dumps
 from penchant.serving.events import Event
 from penchant.serving.live import Live, Loaded
+from penchant.serving.model_card import model_card
 from penchant.serving.overlay import Overlay
 from penchant.serving.store import FeedbackStore
 
@@ -95,7 +95,7 @@ def test_a_model_of_ratings_predicts_what_the_library_does(live: Live) -> None:
 
 
 def test_the_card_is_json(live: Live) -> None:
-    card = json.loads(model_card(live.loaded, {"kind": "exact"}))
+    card = json.loads(model_card(live.loaded))
     assert card["model"] == live.loaded.recommender.model.name
     assert card["data"]["n_items"] == len(live.loaded.catalogue.ids)
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
+import polars as pl
 import pytest
 from running_service import Running, serving
 
 import penchant
+from penchant.serving.app import create_app
+from penchant.serving.service_settings import ServiceSettings
 
 HOSTILE = [
     ("/nothing", 404, "not_found"),
@@ -269,3 +274,54 @@ def test_a_model_that_ranks(ranking_model: Path, tmp_path: Path) -> None:
             one["item"] for one in running.get("/v1/users/new/recommendations").json()["recommendations"]
         ]
         assert running.get("/v1/model").json()["rating_scale"] is None
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "how"),
+    [
+        ("GET", "/v1/users/5/recommendations?k=3&where=genres%3DWar", {}),
+        ("GET", "/v1/users/5/recommendations?k=0", {}),
+        ("GET", "/v1/users/%20/recommendations", {}),
+        ("GET", "/v1/items/5/similar?k=2", {}),
+        ("GET", "/v1/items/5/similar?k=many", {}),
+        ("GET", "/v1/items/nothing/similar", {}),
+        ("POST", "/v1/recommendations", {"json": {"history": [{"item": 5, "rating": 4}], "k": 2}}),
+        ("POST", "/v1/recommendations", {"json": {"history": [{"item": 5, "rating": "4"}]}}),
+        ("POST", "/v1/recommendations", {"json": {"history": [{"item": 5}]}}),
+        ("POST", "/v1/recommendations", {"content": b"{", "headers": {"content-type": "application/json"}}),
+        ("POST", "/v1/recommendations", {"json": {"history": [], "wish": 1}}),
+    ],
+)
+def test_what_is_answered_without_the_framework_is_what_the_framework_answers(
+    film_model: Path, tmp_path: Path, method: str, path: str, how: dict[str, Any]
+) -> None:
+    settings = ServiceSettings(feedback=str(tmp_path / "feedback.db"))
+    made = create_app(film_model, settings)
+
+    async def ask(app: Any) -> httpx.Response:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+            return await client.request(method, path, **how)
+
+    async def both() -> tuple[httpx.Response, httpx.Response]:
+        async with made.routes.router.lifespan_context(made.routes):
+            return await ask(made.gate), await ask(made.routes)
+
+    direct, framed = asyncio.run(both())
+    assert direct.status_code == framed.status_code
+    assert direct.json() == framed.json()
+
+
+def test_ids_with_slashes(tmp_path: Path) -> None:
+    rows = [(f"u/{n % 7}", f"a/b{n % 5}", 1 + n % 5) for n in range(35)]
+    table = pl.DataFrame(rows, schema=["user", "item", "rating"], orient="row")
+    saved = penchant.fit(penchant.read_ratings(table), "mf", epochs=1).save(tmp_path / "model")
+    with serving(saved, tmp_path) as running:
+        told = running.get("/v1/users/u%2F3/recommendations?include_seen=true").json()
+        assert told["user"] == "u/3"
+        assert told["known"]
+        assert running.get("/v1/items/a%2Fb2").json()["item"] == "a/b2"
+        assert running.get("/v1/items/a/b2/similar").json()["item"] == "a/b2"
+        assert running.get("/v1/users/u/3/recommendations").json()["user"] == "u/3"
+        assert running.get("/v1/users//recommendations").status_code == 422
+        assert 'route="/v1/users/{user}/recommendations"' in running.get("/metrics").text

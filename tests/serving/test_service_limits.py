@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -223,3 +224,27 @@ def test_a_room_lets_in_who_waited_first_and_forgets_who_gave_up() -> None:
         return order
 
     assert asyncio.run(play()) == ["second", "third"]
+
+
+def test_a_request_whose_headers_do_not_come_is_given_up(film_model: Path, tmp_path: Path) -> None:
+    with serving(film_model, tmp_path, "--timeout", "0.5") as running:
+        address = running.client.base_url.host, running.client.base_url.port or 80
+        with (
+            socket.create_connection(address, timeout=10) as slow,
+            socket.create_connection(address, timeout=10) as mute,
+        ):
+            slow.sendall(b"GET /healthz HTTP/1.1\r\nhost: here\r\n")
+            answer = b""
+            while more := slow.recv(4096):
+                answer += more
+            assert answer.startswith(b"HTTP/1.1 408 ")
+            assert b'"code":"too_slow"' in answer
+            assert mute.recv(4096) == b""
+        with socket.create_connection(address, timeout=10) as patient:
+            patient.sendall(b"GET /healthz HTTP/1.1\r\nhost: here\r\n")
+            time.sleep(0.2)
+            patient.sendall(b"\r\n")
+            assert patient.recv(4096).startswith(b"HTTP/1.1 200 ")
+            time.sleep(0.8)  # an idle connection is not a slow request
+            patient.sendall(b"GET /healthz HTTP/1.1\r\nhost: here\r\n\r\n")
+            assert patient.recv(4096).startswith(b"HTTP/1.1 200 ")

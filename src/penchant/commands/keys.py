@@ -63,7 +63,9 @@ def keys_list(file: File, json: Json = False) -> None:
 
 
 def keys_remove(
-    file: File, name: Annotated[str, typer.Argument(metavar="NAME", help="As penchant keys list shows it.")]
+    file: File,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As penchant keys list shows it.")],
+    json: Json = False,
 ) -> None:
     """Remove a key from a file; a running server refuses it from the next request on.
 
@@ -73,4 +75,7 @@ def keys_remove(
     from penchant.serving.keys import remove_key
 
     remove_key(file, name)
+    if json:
+        terminal.say_json({"removed": name})
+        return
     terminal.say(f"The key {name!r} is removed.")

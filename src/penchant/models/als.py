@@ -104,6 +104,16 @@ class Als(PreferenceModel):
     def scores_of(self, user_vectors: Floats) -> Floats:
         return user_vectors @ self._parameter("item_factors").T
 
+    def item_points(self) -> Floats:
+        return self._parameter("item_factors")
+
+    def directions(self, user_vectors: Floats) -> Floats:
+        return user_vectors
+
+    def scores_from(self, user_vectors: Floats, products: Floats) -> Floats:
+        del user_vectors
+        return products
+
     def _pair_scores(self, user_rows: Rows, item_rows: Rows) -> Floats:
         p, q = self._parameter("user_factors")[user_rows], self._parameter("item_factors")[item_rows]
         return np.einsum("nf,nf->n", p, q)

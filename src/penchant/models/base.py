@@ -158,6 +158,35 @@ class Model(ABC):
             remedy="Fit a model that has them: dot, mf, explicit-als, mlp, als, bpr or sequence.",
         )
 
+    def item_points(self) -> Floats:
+        """Items as points whose products with a user's direction order them as scores do, float32 (n_items, d).
+
+        Raises:
+            UnsupportedError: scores do not come from products.
+        """
+        raise UnsupportedError(
+            f"The scores of a {self.name} model do not come from products of vectors, so it has no approximate index.",
+            remedy="Serve als, bpr, dot, explicit-als, mf or sequence, or look at all items.",
+        )
+
+    def directions(self, user_vectors: Floats) -> Floats:
+        """What `item_points` are multiplied with for some users, float32 (n, d).
+
+        Raises:
+            UnsupportedError: as for `item_points`.
+        """
+        del user_vectors
+        return self.item_points()
+
+    def scores_from(self, user_vectors: Floats, products: Floats) -> Floats:
+        """Scores of items for users from the products of points and directions, float32 (n, m) both.
+
+        Raises:
+            UnsupportedError: as for `item_points`.
+        """
+        del user_vectors, products
+        return self.item_points()
+
     def item_biases(self) -> Floats:
         """How much better than average each item is liked, in rating steps, float32 (n_items,)."""
         return self.fallback.item_biases
@@ -402,3 +431,9 @@ class Validation:
             return None
         self.scores[self.known] = known_scores(self.user_rows, self.item_rows)
         return float(np.mean((self.model.clip(self.scores) - self.ratings) ** 2, dtype=np.float64))
+
+
+def with_bias(factors: Floats, biases: Floats) -> Floats:
+    """Factors (n, d) and a bias of each as one more, float32 (n, d + 1)."""
+    found: Floats = np.concatenate((factors, biases[:, None]), axis=1)
+    return found

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from penchant.data.interactions import Interactions
 from penchant.data.split import Split
 from penchant.errors import UnsupportedError
-from penchant.models.base import PAIRS_A_TIME, Explanation, Floats, Rows, Shapes
+from penchant.models.base import PAIRS_A_TIME, Explanation, Floats, Rows, Shapes, with_bias
 from penchant.models.fitting import FitLog, FitOptions, run_epochs
 from penchant.models.memory import FLOAT, Parts, Sizes
 from penchant.models.preferences import WEIGHTING, PreferenceModel, Weighting, weigh
@@ -109,6 +109,17 @@ class Bpr(PreferenceModel):
         scores: Floats = user_vectors @ self._parameter("item_factors").T
         scores += self._parameter("item_biases")
         return scores
+
+    def item_points(self) -> Floats:
+        """The bias is a coordinate of its own."""
+        return with_bias(self._parameter("item_factors"), self._parameter("item_biases"))
+
+    def directions(self, user_vectors: Floats) -> Floats:
+        return with_bias(user_vectors, np.ones(len(user_vectors), np.float32))
+
+    def scores_from(self, user_vectors: Floats, products: Floats) -> Floats:
+        del user_vectors
+        return products
 
     def _pair_scores(self, user_rows: Rows, item_rows: Rows) -> Floats:
         p, q = self._parameter("user_factors")[user_rows], self._parameter("item_factors")[item_rows]

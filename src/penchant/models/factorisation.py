@@ -8,7 +8,7 @@ from typing import ClassVar, final
 import numpy as np
 
 from penchant.data.split import Split
-from penchant.models.base import PAIRS_A_TIME, Explanation, Floats, Floats64, Model, Rows, Shapes
+from penchant.models.base import PAIRS_A_TIME, Explanation, Floats, Floats64, Model, Rows, Shapes, with_bias
 from penchant.models.fitting import FitLog, FitOptions
 from penchant.models.folding import Array, Predictor, Prior, contributions, most_probable
 from penchant.models.memory import FLOAT, Sizes
@@ -54,6 +54,16 @@ class Factorisation(Model):
         z += self._parameter("item_biases")
         z += user_vectors[:, :1] + self._mean()
         return self._squash(z)
+
+    def item_points(self) -> Floats:
+        """The bias is a coordinate of its own."""
+        return with_bias(self._parameter("item_factors"), self._parameter("item_biases"))
+
+    def directions(self, user_vectors: Floats) -> Floats:
+        return with_bias(user_vectors[:, 1:], np.ones(len(user_vectors), np.float32))
+
+    def scores_from(self, user_vectors: Floats, products: Floats) -> Floats:
+        return self._squash(products + (user_vectors[:, :1] + self._mean()))
 
     def fold_in(self, item_rows: Rows, ratings: Floats) -> Floats:
         prior = Prior.unpack(self.parameters)

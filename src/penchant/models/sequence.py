@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from penchant.data.split import Split
 from penchant.models.attention import PLACES_A_TIME, Attention, Histories, Padded, shapes
-from penchant.models.base import PAIRS_A_TIME, Explanation, Floats, Rows, Shapes
+from penchant.models.base import PAIRS_A_TIME, Explanation, Floats, Rows, Shapes, with_bias
 from penchant.models.fitting import FitLog, FitOptions, run_epochs
 from penchant.models.memory import FLOAT, Parts, Sizes
 from penchant.models.preferences import SCORES_A_TIME, PreferenceModel
@@ -95,6 +95,17 @@ class Sequence(PreferenceModel):
         scores: Floats = user_vectors @ self._parameter("item_factors").T
         scores += self._parameter("item_biases")
         return scores
+
+    def item_points(self) -> Floats:
+        """The bias is a coordinate of its own."""
+        return with_bias(self._parameter("item_factors"), self._parameter("item_biases"))
+
+    def directions(self, user_vectors: Floats) -> Floats:
+        return with_bias(user_vectors, np.ones(len(user_vectors), np.float32))
+
+    def scores_from(self, user_vectors: Floats, products: Floats) -> Floats:
+        del user_vectors
+        return products
 
     def _pair_scores(self, user_rows: Rows, item_rows: Rows) -> Floats:
         p, q = self._parameter("user_factors")[user_rows], self._parameter("item_factors")[item_rows]

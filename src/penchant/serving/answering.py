@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -26,6 +26,7 @@ from penchant.serving.overlay import Overlay
 
 LEVEL = 0.9
 NOTHING = np.empty(0, np.int32)
+LIGHT_SEARCHES = 16  # of an approximate index
 LIGHT_ITEMS = 100  # of a history or a list: more take milliseconds
 
 
@@ -100,7 +101,11 @@ def most_at_once(loaded: Loaded) -> int:
 
 def is_light(loaded: Loaded, questions: Sequence[Asked | Nearest]) -> bool:
     """Whether some questions take about a millisecond altogether, and wait for nothing."""
-    if not loaded.is_quick or len(questions) * len(loaded.catalogue.ids) > LIGHT_NUMBERS:
+    if not loaded.is_quick:
+        return False
+    if loaded.index is not None and len(questions) <= LIGHT_SEARCHES:
+        return all(isinstance(one, Asked) and _is_light(loaded, one) for one in questions)
+    if len(questions) * len(loaded.catalogue.ids) > LIGHT_NUMBERS:
         return False
     return all(isinstance(one, Nearest) or _is_light(loaded, one) for one in questions)
 
@@ -140,16 +145,46 @@ def lists(loaded: Loaded, asked: Sequence[Asked]) -> list[bytes | Exception]:
             people.append(_Person(place, one, known, _left_out(loaded, one.listing, known)))
         except Exception as error:
             found[place] = error
+    by_index = [person for person in people if _is_by_index(loaded, person)]
+    others = [person for person in people if not _is_by_index(loaded, person)]
+    for person, best in (*_approximately(loaded, by_index), *_exactly(loaded, others)):
+        try:
+            found[person.place] = best if isinstance(best, Exception) else _answer(loaded, person, *best)
+        except Exception as error:
+            found[person.place] = error
+    return found
+
+
+Best = tuple[Rows, Floats]  # rows of a list and their scores
+
+
+def _is_by_index(loaded: Loaded, person: _Person) -> bool:
+    listing = person.asked.listing
+    return loaded.index is not None and listing.is_ranked_plainly and loaded.index.has(listing.k + len(person.left_out))
+
+
+def _approximately(loaded: Loaded, people: Sequence[_Person]) -> list[tuple[_Person, Best]]:
+    """Lists by the index."""
+    if loaded.index is None or not people:
+        return []
+    vectors = np.stack([person.known.vector for person in people])
+    left_out, ks = [person.left_out for person in people], [person.asked.listing.k for person in people]
+    return list(zip(people, loaded.index.best(vectors, left_out, ks), strict=True))
+
+
+def _exactly(loaded: Loaded, people: Sequence[_Person]) -> list[tuple[_Person, Best | Exception]]:
+    """Lists by a look at all items."""
     if not people:
-        return found
+        return []
     scores = loaded.recommender.model.scores_of(np.stack([person.known.vector for person in people]))
     plain = _best_of_plain(loaded, people, scores)
+    found: list[tuple[_Person, Best | Exception]] = []
     for n, person in enumerate(people):
         try:
             rows = plain[n] if n in plain else _best(loaded, person, scores[n])
-            found[person.place] = _answer(loaded, person, rows, scores[n][rows])
+            found.append((person, (rows, scores[n][rows])))
         except Exception as error:
-            found[person.place] = error
+            found.append((person, error))
     return found
 
 
@@ -391,34 +426,3 @@ def predict(loaded: Loaded, overlay: Overlay, pairs: Sequence[tuple[Id, Id]], le
         for n, (user, item) in enumerate(pairs)
     ]
     return dumps({"predictions": answers})
-
-
-def model_card(loaded: Loaded, index: Mapping[str, Any]) -> bytes:
-    """What is served, for people and the page."""
-    manifest, recommender = loaded.manifest, loaded.recommender
-    about = manifest["about"]
-    valid = about.get("valid") or {}
-    model = recommender.model
-    card = {
-        "model": manifest["model"],
-        "version": loaded.version,
-        "fitted": loaded.fitted,
-        "penchant": manifest["penchant"],
-        "data": _shareable(about.get("data") or {}) | {"n_items": len(recommender.items)},
-        "split": about.get("split"),
-        "metrics": {name: value for name, value in valid.items() if name != "coverage"} or None,
-        "coverage": valid.get("coverage"),
-        "log": manifest["log"],
-        "settings": manifest["settings"],
-        "index": dict(index),
-        "columns": loaded.catalogue.filters,
-        "rating_scale": None if model.ranks_only else list(model.scale),
-        "has_intervals": loaded.has_intervals,
-    }
-    return dumps(card)
-
-
-def _shareable(data: Mapping[str, Any]) -> dict[str, Any]:
-    """What is known of the data without the folders of the machine that it lay on."""
-    source = str(data.get("source") or "")
-    return {**data, "source": source.replace("\\", "/").rstrip("/").rpartition("/")[2]}

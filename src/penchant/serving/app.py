@@ -18,7 +18,7 @@ from penchant.serving.batching import Batcher
 from penchant.serving.gate import Gate
 from penchant.serving.keys import Keys
 from penchant.serving.limits import Room
-from penchant.serving.live import Live
+from penchant.serving.live import Live, LoadOptions
 from penchant.serving.logs import say
 from penchant.serving.observed import Observed
 from penchant.serving.overlay import Overlay
@@ -69,7 +69,7 @@ def create_app(folder: Path, settings: ServiceSettings, keys: Keys | None = None
     """
     store = FeedbackStore.open(settings.feedback or f"sqlite:///{folder.resolve()}.feedback.db")
     try:
-        live = Live(folder, Overlay(store), settings.kept_users, settings.kept_lists)
+        live = Live(folder, Overlay(store), _options(settings))
     except BaseException:
         store.close()
         raise
@@ -88,6 +88,10 @@ def create_app(folder: Path, settings: ServiceSettings, keys: Keys | None = None
     routes.include_router(make_router(service))
     _mount_page(routes)
     return Made(Gate(Direct(routes, service), settings, room, observed, keys), service, routes)
+
+
+def _options(settings: ServiceSettings) -> LoadOptions:
+    return LoadOptions(settings.kept_users, settings.kept_lists, settings.approximate_above)
 
 
 def _lifespan(service: Service, settings: ServiceSettings) -> Any:

@@ -48,7 +48,7 @@ class Route:
         if not path.startswith(self.start) or not path.endswith(self.end):
             return None
         found = path[len(self.start) : len(path) - len(self.end)]
-        return found if found and "/" not in found else None
+        return found or None
 
 
 class Direct:

@@ -115,7 +115,7 @@ class _Passage:
             self._tell(time.perf_counter() - started)
 
     def _tell(self, seconds: float) -> None:
-        route = getattr(self.scope.get("route"), "path", "") or "none"
+        route = getattr(self.scope.get("route"), "path", "").replace(":path", "") or "none"
         self.gate.observed.answered(route, self.method if route != "none" else "any", self.status, seconds)
         if LOGGER.isEnabledFor(logging.INFO):
             fields = {"request": self.id.decode(), "method": self.method, "route": route, "status": self.status}

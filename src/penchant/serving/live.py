@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import OrderedDict
@@ -21,9 +22,11 @@ from penchant.data.vocabulary import Id, Vocabulary
 from penchant.errors import ArtifactError, InputError, PenchantError, UnsupportedError
 from penchant.intervals import has_intervals
 from penchant.models.base import Floats, Rows
+from penchant.serving.approximate import ItemIndex
 from penchant.serving.catalogue import Catalogue
 from penchant.serving.events import Event
 from penchant.serving.filters import Mask, filters_of, matching
+from penchant.serving.logs import say
 from penchant.serving.overlay import Overlay
 from penchant.serving.recommender import Recommender
 from penchant.serving.saving import checked_fields
@@ -94,6 +97,21 @@ class Kept:
                 self._entries.popitem(last=False)
 
 
+@dataclass(frozen=True)
+class LoadOptions:
+    """How a model is held.
+
+    Attributes:
+        kept_users: how many user vectors are kept.
+        kept_lists: how many lists of similar items are kept.
+        approximate_above: with more items than this, lists are found by an approximate index; None for never.
+    """
+
+    kept_users: int = 10_000
+    kept_lists: int = 10_000
+    approximate_above: int | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Loaded:
     """An artifact in memory. Nothing in it changes but what is kept for speed.
@@ -103,16 +121,18 @@ class Loaded:
         manifest: of the artifact.
         version: the start of the manifest's checksum, which covers every byte of the artifact.
         fitted: when the artifact was written, ISO 8601 in UTC.
-        kept_users: how many user vectors are kept.
-        kept_lists: how many lists of similar items are kept.
+        options: how it is held.
+        index: what finds lists without a look at every item, if it is to.
+        why_exact: why not, where the options ask for it.
     """
 
     recommender: Recommender
     manifest: dict[str, Any]
     version: str
     fitted: str
-    kept_users: int = 10_000
-    kept_lists: int = 10_000
+    options: LoadOptions = field(default_factory=LoadOptions)
+    index: ItemIndex | None = field(init=False, default=None)
+    why_exact: str | None = field(init=False, default=None)
     served: NDArray[np.bool_] = field(init=False)
     masks: Kept = field(init=False)
     users: Kept = field(init=False)
@@ -122,11 +142,11 @@ class Loaded:
     def __post_init__(self) -> None:
         object.__setattr__(self, "served", np.zeros(len(self.recommender.items), bool))
         object.__setattr__(self, "masks", Kept(KEPT_MASKS))
-        object.__setattr__(self, "users", Kept(self.kept_users))
-        object.__setattr__(self, "lists", Kept(self.kept_lists))
+        object.__setattr__(self, "users", Kept(self.options.kept_users))
+        object.__setattr__(self, "lists", Kept(self.options.kept_lists))
 
     @classmethod
-    def read(cls, folder: Path, kept_users: int = 10_000, kept_lists: int = 10_000) -> Loaded:
+    def read(cls, folder: Path, options: LoadOptions | None = None) -> Loaded:
         """Load an artifact, check it, and ask it once for all that it will be asked for.
 
         Raises:
@@ -141,7 +161,7 @@ class Loaded:
         written = datetime.fromtimestamp(int((folder / MANIFEST).stat().st_mtime), UTC).isoformat()
         version = artifact.checksum[:16]
         recommender = Recommender(**checked_fields(artifact, folder))
-        loaded = cls(recommender, artifact.manifest, version, written, kept_users, kept_lists)
+        loaded = cls(recommender, artifact.manifest, version, written, options or LoadOptions())
         try:
             loaded._try_out()
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
@@ -157,10 +177,25 @@ class Loaded:
         if not np.isfinite(scores).any() or scores.shape != (1, len(self.recommender.items)):
             raise ValueError("the scores of an average user are no numbers")
         self.recommender.recommend(rated={}, k=1)
+        self._build_index()
         object.__setattr__(self, "is_quick", self._seconds_of_a_list() < QUICK)
         with suppress(UnsupportedError):
             self.recommender.neighbours.nearest(np.zeros(1, np.int32), 1)
         self.catalogue.search.find("a", 1)
+
+    def _build_index(self) -> None:
+        above = self.options.approximate_above
+        if above is None or len(self.recommender.items) <= above:
+            return
+        try:
+            index = ItemIndex(self.recommender.model)
+        except UnsupportedError as error:
+            object.__setattr__(self, "why_exact", error.problem)
+            say(logging.WARNING, "no approximate index", why=error.problem)
+            return
+        object.__setattr__(self, "index", index)
+        told = {"seconds": round(index.seconds, 2), "recall": round(index.recall.mean, 4)}
+        say(logging.INFO, "an approximate index is built", items=len(self.recommender.items), **told)
 
     def _seconds_of_a_list(self) -> float:
         """How long a visitor's list takes, best of three: it says where lists are scored, not what they are."""
@@ -169,7 +204,11 @@ class Loaded:
         ratings = np.full(len(rows), 1 if model.ranks_only else model.scale[1], np.float32)
         for _ in range(3):
             started = time.perf_counter()
-            model.scores_of(model.fold_in(rows, ratings)[None])
+            vector = model.fold_in(rows, ratings)[None]
+            if self.index is None:
+                model.scores_of(vector)
+            else:
+                self.index.best(vector, [rows], [10])
             times.append(time.perf_counter() - started)
         return min(times)
 
@@ -298,10 +337,10 @@ class Live:
         overlay: the feedback that is stored.
     """
 
-    def __init__(self, folder: Path, overlay: Overlay, kept_users: int = 10_000, kept_lists: int = 10_000) -> None:
+    def __init__(self, folder: Path, overlay: Overlay, options: LoadOptions | None = None) -> None:
         self.folder = folder
         self.overlay = overlay
-        self.kept = kept_users, kept_lists
+        self.options = options
         self._lock = threading.Lock()
         self.loaded = self._read()
 
@@ -320,7 +359,7 @@ class Live:
         """Once more where the folder was replaced while it was read."""
         for _ in range(TRIES - 1):
             try:
-                return Loaded.read(self.folder, *self.kept)
+                return Loaded.read(self.folder, self.options)
             except PenchantError:
                 time.sleep(PAUSE)
-        return Loaded.read(self.folder, *self.kept)
+        return Loaded.read(self.folder, self.options)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -19,6 +19,7 @@ from penchant.serving.catalogue import dumps
 from penchant.serving.events import Event
 from penchant.serving.live import Known, Live, Loaded
 from penchant.serving.logs import say
+from penchant.serving.model_card import model_card
 from penchant.serving.observed import CONTENT_TYPE, Observed
 from penchant.serving.refusals import Refused
 from penchant.serving.schemas import (
@@ -51,9 +52,10 @@ BODIES: dict[int | str, dict[str, Any]] = {
 }
 CONFLICT: dict[int | str, dict[str, Any]] = {409: {"description": "It contradicts what is there.", "model": Refusal}}
 
-USER_LISTS = "/v1/users/{user}/recommendations"
+# Ids may have slashes: a path is read from both of its ends.
+USER_LISTS = "/v1/users/{user:path}/recommendations"
 VISITOR_LISTS = "/v1/recommendations"
-ITEM_LIKE = "/v1/items/{item}/similar"
+ITEM_LIKE = "/v1/items/{item:path}/similar"
 
 
 @dataclass
@@ -74,7 +76,6 @@ class Service:
     store_pool: ThreadPoolExecutor
     batcher: Batcher | None = None
     is_ready: bool = False
-    index: dict[str, Any] = field(default_factory=lambda: {"kind": "exact"})
 
     async def run(self, work: Callable[..., Any], *arguments: Any) -> Any:
         """Do some work on a thread of the pool."""
@@ -188,11 +189,6 @@ def _items(router: APIRouter, service: Service) -> None:
     ) -> Response:
         return sent(await service.run(answering.search, service.live.loaded, search, limit))
 
-    @router.get("/v1/items/{item}", responses=UNKNOWN, summary="One item")
-    async def item(item: PathId) -> Response:
-        loaded = service.live.loaded
-        return sent(loaded.catalogue.described(loaded.recommender.items.row(item)))
-
     @router.get(
         ITEM_LIKE,
         responses=UNKNOWN,
@@ -201,6 +197,11 @@ def _items(router: APIRouter, service: Service) -> None:
     )
     async def similar(request: Request) -> Response:
         return sent(await service.similar(request.path_params["item"], request.scope["query_string"]))
+
+    @router.get("/v1/items/{item:path}", responses=UNKNOWN, summary="One item")
+    async def item(item: PathId) -> Response:
+        loaded = service.live.loaded
+        return sent(loaded.catalogue.described(loaded.recommender.items.row(item)))
 
     @router.get("/v1/map", summary="Items on the first two principal components of their factors")
     async def map_of_items(limit: Annotated[int, Query(ge=1, le=20_000)] = 1_000) -> Response:
@@ -255,7 +256,7 @@ def _feedback(router: APIRouter, service: Service) -> None:
 def _operation(router: APIRouter, service: Service) -> None:
     @router.get("/v1/model", summary="What is served: data, split, metrics, log")
     async def model() -> Response:
-        return sent(await service.run(answering.model_card, service.live.loaded, service.index))
+        return sent(await service.run(model_card, service.live.loaded))
 
     @router.post("/v1/admin/reload", responses=CONFLICT, summary="Load the model again; a bad one is refused")
     async def reload() -> Response:

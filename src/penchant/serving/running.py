@@ -26,6 +26,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("Serving", extra="serve") from error
 
+TOO_SLOW = Refused(408, "too_slow", "The request took too long to arrive.", "Send it in one piece.")
 NOT_HTTP = Refused(400, "not_http", "This is no HTTP, or a line of it is too long.", "Ask for less at a time.")
 BACKLOG = 2048
 SETTLING = 0.1  # seconds from the last connection that is accepted to the first idle one that is closed
@@ -33,14 +34,65 @@ SWITCH = 0.0005  # seconds: how long the thread that answers waits for one that 
 
 
 class _Protocol(HttpToolsProtocol):
-    """HTTP, and what is none or too long a line refused in the shape of all failures."""
+    """HTTP, and what is none, or too long a line, or too slow to arrive, refused in the shape of all failures.
+
+    From its first byte on a request has `seconds` for its headers; so long a new connection may say nothing.
+    """
+
+    seconds = 10.0
+    _is_in_headers = False
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._timer = self.loop.call_later(self.seconds, self._give_up)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self._is_in_headers:
+            self._stop_timer()
+        elif self._timer is None:  # a request that comes in one piece never gets a timer
+            self._timer = self.loop.call_later(self.seconds, self._give_up)
+
+    def on_message_begin(self) -> None:
+        self._is_in_headers = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._is_in_headers = False
+        super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:
         del msg
-        body = NOT_HTTP.body
-        lines = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close"
-        self.transport.write(lines % len(body) + b"\r\n\r\n" + body)
+        self._refuse(b"400 Bad Request", NOT_HTTP)
+
+    def _give_up(self) -> None:
+        self._timer = None
+        if self.transport.is_closing():
+            return
+        if self._is_in_headers:
+            self._refuse(b"408 Request Timeout", TOO_SLOW)
+        else:
+            self.transport.close()
+
+    def _refuse(self, status: bytes, found: Refused) -> None:
+        lines = b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
+        self.transport.write(lines % (status, len(found.body), found.body))
         self.transport.close()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _protocol(seconds: float) -> type[_Protocol]:
+    """The protocol with a time for headers."""
+    return type("Protocol", (_Protocol,), {"seconds": seconds})
 
 
 class _Server(uvicorn.Server):
@@ -138,7 +190,7 @@ def serve(
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=settings.trusted_proxies or "127.0.0.1",
         server_header=False,
-        http=_Protocol,
+        http=_protocol(settings.timeout),
         ws="none",
     )
     server = _Server(config)

@@ -46,6 +46,9 @@ class ServiceSettings(BaseSettings):
     threads: int = Field(1, ge=1, le=64, description="Threads that score.")
     kept_users: int = Field(10_000, ge=0, description="Users whose vectors are kept in memory once computed.")
     kept_lists: int = Field(10_000, ge=0, description="Lists of similar items that are kept once computed.")
+    approximate_above: int | None = Field(
+        None, ge=0, description="Find lists by an approximate index in catalogues of more items; never."
+    )
     feedback_poll: float = Field(1.0, gt=0, description="Seconds between looks for what other processes stored.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
 
