@@ -2,11 +2,11 @@
 
     python benchmarks/serving.py
 
-Both libraries learn 64 factors from the same interactions; each service is one process. penchant's runs as it is by default
-but for the log, with an approximate index and no list of similar items kept, and with its log of requests. Where the system can (Linux),
-the service is confined to one core and the load to another. Three routes are loaded, each alone: the ten best for a
-user, the ten best for a visitor who brings ten items, the ten nearest of an item. Each is loaded as much as it takes,
-several times, services in turn; then at half of what it took.
+Both libraries learn 64 factors from the same interactions; each service is one process. penchant's runs as it is by
+default but for the log, with an approximate index and no list of similar items kept, and with a log of requests. Where
+the system can (Linux), a service is confined to one core and the load to another. Three routes are loaded, each alone:
+the ten best for a user, the ten best for a visitor who brings ten items, the ten nearest of an item. Each is loaded as
+much as it takes, several times, services in turn; then at half of what it took.
 
 It needs wrk and h2load (Debian: wrk, nghttp2-client) and the folder ml-latest-small ($PENCHANT_DATA), and writes
 docs/benchmarks/serving.json and .md. A look at whether everything works: --data small --seconds 2 --rounds 1
