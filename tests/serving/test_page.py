@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from running_service import Running
+from running_service import Running, serving
+
+from penchant.serving.keys import add_key
 
 CHROMIUM = shutil.which("chromium")
 PHONE = {"width": 390, "height": 844}
@@ -169,3 +172,48 @@ def test_a_server_that_is_away_is_told_and_tried_again(browser: Any, service: Ru
     again.click()
     assert len(visitor.recommended()) == 10
     visitor.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_an_item_and_what_is_found_are_accessible_and_fit_a_phone(browser: Any, service: Running, scheme: str) -> None:
+    visitor = Visitor(browser, service, viewport=PHONE, color_scheme=scheme, reduced_motion="reduce")
+    visitor.go("/item/7")
+    visitor.page.get_by_role("heading", name="Film 7").first.wait_for()
+    visitor.page.wait_for_load_state("networkidle")
+    assert visitor.width_beyond() <= 0
+    assert visitor.findings() == []
+    visitor.page.keyboard.press("/")
+    visitor.page.keyboard.type("story")
+    visitor.page.get_by_role("dialog", name="Search results").get_by_text("The Story 4").first.wait_for()
+    assert visitor.findings() == []
+    assert visitor.width_beyond() <= 0
+    assert visitor.complaints == []
+    visitor.context.close()
+
+
+def test_too_many_questions_are_told_and_asked_again(browser: Any, service: Running) -> None:
+    visitor = Visitor(browser, service, reduced_motion="reduce")
+    visitor.page.wait_for_load_state("networkidle")
+    refusal = '{"error":{"code":"too_many","message":"Too many requests.","hint":"Send fewer requests a second."}}'
+    answer = {"status": 429, "headers": {"Retry-After": "2"}, "content_type": "application/json", "body": refusal}
+    visitor.page.route("**/v1/recommendations", lambda route: route.fulfill(**answer))
+    visitor.rate()
+    visitor.page.get_by_text("too many questions").first.wait_for()
+    assert visitor.findings() == []
+    visitor.page.unroute("**/v1/recommendations")
+    assert len(visitor.recommended()) == 10  # by itself, once the time has passed
+    visitor.context.close()
+
+
+def test_the_dialog_that_asks_for_a_key_is_accessible(browser: Any, film_model: Path, tmp_path: Path) -> None:
+    keys = tmp_path / "keys.json"
+    key = add_key(keys, "page", ["read"])
+    with serving(film_model, tmp_path, "--keys", str(keys)) as running:
+        visitor = Visitor(browser, running, reduced_motion="reduce")
+        dialog = visitor.page.get_by_role("dialog")
+        dialog.wait_for()
+        assert visitor.findings() == []
+        dialog.get_by_role("textbox").fill(key)
+        dialog.get_by_role("textbox").press("Enter")
+        visitor.page.get_by_role("slider", name=re.compile("^Rate ")).first.wait_for()
+        visitor.context.close()
