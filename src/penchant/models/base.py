@@ -321,8 +321,7 @@ class Model(ABC):
     @final
     def check_arrays(self, n_users: int, n_items: int) -> None:
         """Raise ValueError or LookupError unless the arrays are as a fit on so many users and items leaves them."""
-        shapes = {**_SHARED_SHAPES, "fallback/user_biases": (n_users,), "fallback/item_biases": (n_items,)}
-        shapes |= self._shapes(n_users, n_items)
+        shapes = self.all_shapes(n_users, n_items)
         for name, shape in shapes.items():
             if name not in self.parameters:
                 raise ValueError(f"{name} is missing")
@@ -335,6 +334,33 @@ class Model(ABC):
         if "prior/noise" in shapes:
             Prior.unpack(self.parameters).check()
         self._check_values()
+
+    @final
+    def all_shapes(self, n_users: int, n_items: int) -> Shapes:
+        """The shapes of all arrays that a fit on so many users and items leaves, by name."""
+        fallback: Shapes = {"fallback/user_biases": (n_users,), "fallback/item_biases": (n_items,)}
+        return {**_SHARED_SHAPES, **fallback, **self._shapes(n_users, n_items)}
+
+    @final
+    def without_users(self) -> Self:
+        """A model that keeps nothing of any one user, and answers for everybody else as this one does.
+
+        Its arrays have the shapes that a fit on no users would leave. Users stand first wherever their rows are stacked
+        with others, so that of each axis as many of the last entries are kept as there are to be; `_less_users` takes
+        out what lies elsewhere. An array without a declared shape is left out: nobody knows what it holds.
+
+        Raises:
+            UnsupportedError: newcomers are made of training users, or what is of users cannot be told.
+        """
+        arrays, extra = self._less_users()
+        model = self.from_arrays(self.settings, arrays, extra)
+        shapes = model.all_shapes(0, self.n_items)
+        model.parameters = {name: _last(model.parameters[name], shape) for name, shape in shapes.items()}
+        return model
+
+    def _less_users(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """What is learnt and `extra`, without what is of users and is not first on an axis that grows with users."""
+        return dict(self.parameters), self.extra()
 
     def _check_values(self) -> None:  # noqa: B027, most models can compute with any finite numbers
         """Raise ValueError where arrays of the right shapes hold what no fit leaves."""
@@ -374,6 +400,11 @@ class Model(ABC):
             return self.parameters[name]
         except KeyError:
             raise NotFittedError(f"This {self.name} model is not fitted.", remedy="Call fit first.") from None
+
+
+def _last(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """The last entries of each axis, a copy of its own."""
+    return array[tuple(slice(size - kept, None) for size, kept in zip(array.shape, shape, strict=True))].copy()
 
 
 def _pack(fallback: Biases, scale: tuple[float, float]) -> dict[str, NDArray[Any]]:
