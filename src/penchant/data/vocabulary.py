@@ -108,9 +108,9 @@ class Vocabulary:
             id_ = id_.item()
         problem = f"There is no {self.kind} {id_!r} in this model"
         given = "--rated FILE on the command line, rated={item: rating, …} in Python."
-        if not len(self):
+        if self.kind == "user" and not len(self):
             return UnknownIdError(
-                f"{problem}: it is stripped, and knows no {self.kind}s.",
+                f"{problem}: it is stripped, and knows no users.",
                 remedy=f"Give a few ratings of theirs instead: {given}",
             )
         examples = ", ".join(repr(known) for known in self.ids.head(3).to_list())
