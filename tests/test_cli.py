@@ -22,7 +22,7 @@ from penchant.serving.recommender import Recommender
 
 COMMANDS = [
     *("fit", "compare", "evaluate", "recommend", "predict", "explain", "similar", "plot", "demo", "tune"),
-    *("data list", "data fetch", "data describe"),
+    *("data list", "data fetch", "data describe", "artifact strip"),
 ]
 NET = """
 import torch

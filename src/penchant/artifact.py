@@ -107,6 +107,11 @@ def load_artifact(folder: Path) -> Artifact:
     return Artifact(manifest, arrays, users, items, checksum)
 
 
+def size_of(folder: Path) -> int:
+    """Bytes of the files of an artifact that can be read."""
+    return sum((folder / name).stat().st_size for name in (MANIFEST, *FILES))
+
+
 def load_manifest(folder: Path) -> dict[str, Any]:
     """The manifest alone, checked for format, version and its own checksum."""
     place = folder / MANIFEST

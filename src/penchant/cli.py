@@ -13,6 +13,7 @@ import typer
 
 from penchant import __version__, terminal
 from penchant.commands.answering import predict, recommend
+from penchant.commands.artifacts import artifact_strip
 from penchant.commands.datasets import data_describe, data_fetch, data_list, demo
 from penchant.commands.evaluating import evaluate
 from penchant.commands.feedback import export_feedback, forget
@@ -33,8 +34,10 @@ HELP = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(name="penchant", cls=PlainGroup, add_completion=False, context_settings=HELP)
 data_app = typer.Typer(cls=PlainGroup)
 keys_app = typer.Typer(cls=PlainGroup)
+artifact_app = typer.Typer(cls=PlainGroup)
 app.add_typer(data_app, name="data")
 app.add_typer(keys_app, name="keys")
+app.add_typer(artifact_app, name="artifact")
 
 
 def main() -> NoReturn:
@@ -120,6 +123,11 @@ def _data() -> None:
     """Data sets by name: list, fetch, describe."""
 
 
+@artifact_app.callback()
+def _artifact() -> None:
+    """Saved models as folders: strip."""
+
+
 @keys_app.callback()
 def _keys() -> None:
     """API keys of a service: add, list, remove."""
@@ -136,6 +144,7 @@ for name, command in (("list", data_list), ("fetch", data_fetch), ("describe", d
     data_app.command(name, cls=PlainCommand)(command)
 for name, command in (("add", keys_add), ("list", keys_list), ("remove", keys_remove)):
     keys_app.command(name, cls=PlainCommand)(command)
+artifact_app.command("strip", cls=PlainCommand)(artifact_strip)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from statistics import NormalDist
 from typing import Any
@@ -26,6 +26,7 @@ from penchant.data.interactions import Interactions
 from penchant.data.split import Split
 from penchant.errors import SettingError, UnsupportedError
 from penchant.models.base import Floats, Model, Rows
+from penchant.models.biases import at_rows
 from penchant.newcomers import Questions
 
 # How many ratings with how many times the mean squared residual are added to a user's (an item's) own: above 1, as
@@ -80,8 +81,7 @@ class Spreads:
 
     def pairs(self, user_rows: Rows, item_rows: Rows) -> Floats:
         """Of pairs, float32 (n,); -1 stands for an unknown user or item."""
-        users = np.where(user_rows >= 0, self.users[user_rows], self.unknown[0])
-        return users * np.where(item_rows >= 0, self.items[item_rows], self.unknown[1])
+        return at_rows(self.users, user_rows, self.unknown[0]) * at_rows(self.items, item_rows, self.unknown[1])
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,6 +145,10 @@ class Conformal:
         spreads = Spreads(*(arrays[f"{of}_spreads"] for of in ("user", "item", "unknown")))
         return cls(spreads, Quantiles(arrays["scores"], arrays["ranks"]))
 
+    def without_users(self) -> Conformal:
+        """The same for users whom training did not have alone."""
+        return replace(self, spreads=replace(self.spreads, users=np.empty(0, np.float32)))
+
     def check(self, n_users: int, n_items: int) -> None:
         """Raise ValueError when types, shapes or numbers cannot be those of a fit on so many users and items."""
         kept = len(np.atleast_1d(self.quantiles.ranks))
@@ -194,8 +198,8 @@ def normal_multiple(level: float) -> float:
 
 def has_deviations(model: Model) -> bool:
     """Whether a fitted model knows its own uncertainty."""
-    first = np.zeros(1, np.int32)
-    return model.deviations(first, first, None) is not None
+    nobody, first = np.full(1, -1, np.int32), np.zeros(1, np.int32)
+    return model.deviations(nobody, first, None) is not None
 
 
 def has_intervals(model: Model, conformal: Conformal | None) -> bool:

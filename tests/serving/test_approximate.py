@@ -15,6 +15,7 @@ import penchant
 from penchant.data.synthetic import planted
 from penchant.errors import UnsupportedError
 from penchant.models import MODELS, Model, model_class
+from penchant.models.products import FromProducts
 from penchant.serving.answering import Asked, Listing, answers, is_light
 from penchant.serving.approximate import MOST, ItemIndex
 from penchant.serving.live import Loaded, LoadOptions
@@ -53,6 +54,7 @@ def test_products_of_points_and_directions_are_the_scores(name: str) -> None:
             ItemIndex(model)
         assert all(other in caught.value.remedy for other in WITH_POINTS)
         return
+    assert isinstance(model, FromProducts)
     users = model.user_vectors(np.arange(7, dtype=np.int32))
     products = model.directions(users) @ model.item_points().T
     np.testing.assert_allclose(model.scores_from(users, products), model.scores_of(users), rtol=1e-4, atol=1e-5)

@@ -234,10 +234,13 @@ def predict(
         for start in range(0, frame.height, A_BLOCK):
             block = frame.slice(start, A_BLOCK)
             sys.stdout.write(block.write_csv(float_precision=4, include_header=start == 0))
-    _say_unknown(frame)
+    _say_unknown(frame, recommender.is_stripped)
 
 
-def _say_unknown(frame: Any) -> None:
+def _say_unknown(frame: Any, is_stripped: bool) -> None:
+    if is_stripped and frame.height:
+        terminal.warn("The model is stripped: it knows no users; see the column 'known'.")
+        return
     unknown = int((frame["known"] != "both").sum())
     if unknown == frame.height and frame["known"].n_unique() == 1:
         part = {"neither": "users and none of these items", "user": "items", "item": "users"}[frame["known"][0]]

@@ -87,12 +87,13 @@ def evaluate(
     questions = recommender.questions(found, before)
     measured = measure_questions(recommender, questions, asked, relevant_from=relevant_from, seed=seed, threads=threads)
     labels, shown = _grouped(recommender, measured, by, seed)
-    report = measured.to_json() | {"n_trained_on": job.count_trained_on(recommender, found)}
+    trained_on = None if recommender.is_stripped else job.count_trained_on(recommender, found)
+    report = measured.to_json() | {"n_trained_on": trained_on}
     report["may_leak"] = job.leak_of(recommender, found)
     coverage = _measure_coverage(recommender, questions) if measured.ratings else {}
     report |= {"coverage": coverage} if coverage else {}
     report |= {"groups": shown} if shown else {}
-    _warn_of_strangers(questions, given)
+    _warn_of_strangers(questions, given, recommender.is_stripped)
     _warn(report, len(found))
     if json:
         terminal.say_json({"event": "result", **report})
@@ -126,7 +127,7 @@ def _grouped(recommender: Any, measured: Any, by: str | None, seed: int) -> tupl
     return labels, groups(measured.lists, labels, seed)
 
 
-def _warn_of_strangers(questions: Any, given: str | None) -> None:
+def _warn_of_strangers(questions: Any, given: str | None, is_stripped: bool) -> None:
     if (questions.item_rows < 0).all():
         terminal.warn("The model knows none of these items; are the ids the same? (--item title for titles.)")
     elif questions.newcomers is not None and not questions.n_folded_in:
@@ -134,6 +135,9 @@ def _warn_of_strangers(questions: Any, given: str | None) -> None:
             f"Nobody is folded in from {given}: no user of it is one to be measured whom the model does not know,"
             " with an item that it knows."
         )
+    elif is_stripped:
+        strangers = "" if questions.n_folded_in else " It takes everybody for average; --given FILE folds them in."
+        terminal.warn(f"The model is stripped: what it was trained on is not known.{strangers}")
     elif (questions.user_rows < 0).all() and not questions.n_folded_in:
         terminal.warn(
             "The model knows none of these users and takes them for average; are the ids the same?"
@@ -184,6 +188,6 @@ def _measure_coverage(recommender: Any, questions: Any) -> dict[str, Any]:
     if not has_intervals(recommender.model, recommender.conformal):
         return {}
     found = recommender.coverage(questions).to_json()
-    if recommender.conformal is not None:
+    if recommender.conformal is not None and not recommender.is_stripped:
         found["n_calibrated_on"] = job.count_trained_on(recommender, questions.ratings, validated=True)
     return found

@@ -38,6 +38,8 @@ def read_ids(source: Any, vocabulary: Vocabulary, *, skip_unknown: bool = False)
         names = naming.USER_NAMES if vocabulary.kind == "user" else naming.ITEM_NAMES
         column = _column(table, vocabulary.kind, names)
     ids = values.ids(table, column, vocabulary.kind)
+    if not len(vocabulary) and len(ids):
+        raise vocabulary.unknown(ids[0])
     rows = vocabulary.rows(ids, missing="minus one")
     unknown = pl.Series(rows < 0).arg_true()
     if len(unknown) and not skip_unknown:

@@ -106,14 +106,18 @@ class Vocabulary:
         """The error for an id that is not here, with what the known ids look like."""
         if isinstance(id_, np.generic):
             id_ = id_.item()
+        problem = f"There is no {self.kind} {id_!r} in this model"
+        given = "--rated FILE on the command line, rated={item: rating, …} in Python."
+        if self.kind == "user" and not len(self):
+            return UnknownIdError(
+                f"{problem}: it is stripped, and knows no users.",
+                remedy=f"Give a few ratings of theirs instead: {given}",
+            )
         examples = ", ".join(repr(known) for known in self.ids.head(3).to_list())
         remedy = f"The model knows {len(self):,} {self.kind}s, such as {examples}."
         if self.kind == "user":
-            remedy += (
-                " For somebody new, give a few ratings of theirs: --rated FILE on the command line,"
-                " rated={item: rating, …} in Python."
-            )
-        return UnknownIdError(f"There is no {self.kind} {id_!r} in this model.", remedy=remedy)
+            remedy += f" For somebody new, give a few ratings of theirs: {given}"
+        return UnknownIdError(f"{problem}.", remedy=remedy)
 
     @cached_property
     def _index(self) -> dict[Any, int]:

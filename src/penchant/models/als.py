@@ -24,6 +24,7 @@ from penchant.models.least_squares import (
 )
 from penchant.models.memory import FLOAT, Parts, Sizes
 from penchant.models.preferences import WEIGHTING, Positives, PreferenceModel, Weighting
+from penchant.models.products import FromProducts
 from penchant.models.settings import Settings, setting
 from penchant.seeds import numpy_generator
 from penchant.threads import Workers
@@ -61,7 +62,7 @@ class AlsSettings(Settings):
 
 
 @final
-class Als(PreferenceModel):
+class Als(PreferenceModel, FromProducts):
     """score = user factors . item factors, which should be 1 where a user took an item and 0 elsewhere.
 
     What is minimised over users u, items i and all they took (Rendle, Krichene, Zhang and Koren 2022, "Revisiting the

@@ -158,35 +158,6 @@ class Model(ABC):
             remedy="Fit a model that has them: dot, mf, explicit-als, mlp, als, bpr or sequence.",
         )
 
-    def item_points(self) -> Floats:
-        """Items as points whose products with a user's direction order them as scores do, float32 (n_items, d).
-
-        Raises:
-            UnsupportedError: scores do not come from products.
-        """
-        raise UnsupportedError(
-            f"The scores of a {self.name} model do not come from products of vectors, so it has no approximate index.",
-            remedy="Serve als, bpr, dot, explicit-als, mf or sequence, or look at all items.",
-        )
-
-    def directions(self, user_vectors: Floats) -> Floats:
-        """What `item_points` are multiplied with for some users, float32 (n, d).
-
-        Raises:
-            UnsupportedError: as for `item_points`.
-        """
-        del user_vectors
-        return self.item_points()
-
-    def scores_from(self, user_vectors: Floats, products: Floats) -> Floats:
-        """Scores of items for users from the products of points and directions, float32 (n, m) both.
-
-        Raises:
-            UnsupportedError: as for `item_points`.
-        """
-        del user_vectors, products
-        return self.item_points()
-
     def item_biases(self) -> Floats:
         """How much better than average each item is liked, in rating steps, float32 (n_items,)."""
         return self.fallback.item_biases
@@ -350,8 +321,7 @@ class Model(ABC):
     @final
     def check_arrays(self, n_users: int, n_items: int) -> None:
         """Raise ValueError or LookupError unless the arrays are as a fit on so many users and items leaves them."""
-        shapes = {**_SHARED_SHAPES, "fallback/user_biases": (n_users,), "fallback/item_biases": (n_items,)}
-        shapes |= self._shapes(n_users, n_items)
+        shapes = self.all_shapes(n_users, n_items)
         for name, shape in shapes.items():
             if name not in self.parameters:
                 raise ValueError(f"{name} is missing")
@@ -364,6 +334,33 @@ class Model(ABC):
         if "prior/noise" in shapes:
             Prior.unpack(self.parameters).check()
         self._check_values()
+
+    @final
+    def all_shapes(self, n_users: int, n_items: int) -> Shapes:
+        """The shapes of all arrays that a fit on so many users and items leaves, by name."""
+        fallback: Shapes = {"fallback/user_biases": (n_users,), "fallback/item_biases": (n_items,)}
+        return {**_SHARED_SHAPES, **fallback, **self._shapes(n_users, n_items)}
+
+    @final
+    def without_users(self) -> Self:
+        """A model that keeps nothing of any one user, and answers for everybody else as this one does.
+
+        Its arrays have the shapes that a fit on no users would leave. Users stand first wherever their rows are stacked
+        with others, so that of each axis as many of the last entries are kept as there are to be; `_less_users` takes
+        out what lies elsewhere. An array without a declared shape is left out: nobody knows what it holds.
+
+        Raises:
+            UnsupportedError: newcomers are made of training users, or what is of users cannot be told.
+        """
+        arrays, extra = self._less_users()
+        model = self.from_arrays(self.settings, arrays, extra)
+        shapes = model.all_shapes(0, self.n_items)
+        model.parameters = {name: _last(model.parameters[name], shape) for name, shape in shapes.items()}
+        return model
+
+    def _less_users(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """What is learnt and `extra`, without what is of users and is not first on an axis that grows with users."""
+        return dict(self.parameters), self.extra()
 
     def _check_values(self) -> None:  # noqa: B027, most models can compute with any finite numbers
         """Raise ValueError where arrays of the right shapes hold what no fit leaves."""
@@ -405,6 +402,11 @@ class Model(ABC):
             raise NotFittedError(f"This {self.name} model is not fitted.", remedy="Call fit first.") from None
 
 
+def _last(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """The last entries of each axis, a copy of its own."""
+    return array[tuple(slice(size - kept, None) for size, kept in zip(array.shape, shape, strict=True))].copy()
+
+
 def _pack(fallback: Biases, scale: tuple[float, float]) -> dict[str, NDArray[Any]]:
     return {
         "scale": np.array(scale, np.float32),
@@ -431,9 +433,3 @@ class Validation:
             return None
         self.scores[self.known] = known_scores(self.user_rows, self.item_rows)
         return float(np.mean((self.model.clip(self.scores) - self.ratings) ** 2, dtype=np.float64))
-
-
-def with_bias(factors: Floats, biases: Floats) -> Floats:
-    """Factors (n, d) and a bias of each as one more, float32 (n, d + 1)."""
-    found: Floats = np.concatenate((factors, biases[:, None]), axis=1)
-    return found

@@ -19,11 +19,11 @@ from penchant.data.features import Columns
 from penchant.data.split import Split
 from penchant.errors import NotFittedError, SettingError, UnsupportedError
 from penchant.models.base import Explanation, Floats, Floats64, Model, Rows, Shapes
-from penchant.models.designing import ITEMS, TIMES, USERS, Coding, Wanted
+from penchant.models.designing import ITEMS, USERS, Coding, Wanted
 from penchant.models.fitting import FitLog, FitOptions, run_epochs
 from penchant.models.memory import Parts, Sizes
 from penchant.models.ordinal import MOST, Steps
-from penchant.models.posterior import Posterior
+from penchant.models.posterior import Posterior, now_of
 from penchant.models.settings import Settings, setting
 
 Likelihood = Literal["gaussian", "ordered-probit"]
@@ -255,7 +255,7 @@ class Bayes(Model):
         """
         posterior, rows = self.posterior, int(self.coding.starts[ITEMS]) + item_rows
         rated_bias, rated = posterior.rated(item_rows, self.coding)  # (samples, n), (samples, n, k)
-        now_bias, now = _now_of(self.coding, posterior.biases, posterior.factors)
+        now_bias, now = now_of(self.coding, posterior.biases, posterior.factors)
         items = posterior.factors[:, rows].astype(np.float64)  # (samples, n, k)
         others = rated.sum(axis=1) + now
         bias, factors = (part[:, self.n_users].astype(np.float64) for part in (posterior.biases, posterior.factors))
@@ -275,6 +275,8 @@ class Bayes(Model):
     @cached_property
     def _average_user(self) -> Floats:
         """The mean of users' vectors. The mean of their own features is not it: all have rated something."""
+        if not self.n_users:
+            return self._parameter("average")
         vectors = self.user_vectors(np.arange(self.n_users, dtype=np.int32))
         return vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
 
@@ -354,7 +356,7 @@ class Bayes(Model):
     @cached_property
     def _now(self) -> tuple[Any, Any]:
         """What the last month and a day that is not known add to every user: a bias, and factors."""
-        bias, factors = _now_of(self.coding, self._biases[None], self._factors[None])
+        bias, factors = now_of(self.coding, self._biases[None], self._factors[None])
         return bias[0], factors[0]
 
     def _forget(self) -> None:
@@ -378,8 +380,17 @@ class Bayes(Model):
             **Steps.shapes(int(fields["n_steps"])),
             "item_counts": (n_items,),
             **({} if days is None else {"days": days.shape}),
+            **({} if n_users else {"average": (2 + averaged,)}),
             **Posterior.shapes(samples, len(coding.sizes), rows, shared, self.settings.factors),
         }
+
+    def _less_users(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Days are of users, and items have features for the sets of their users; what the average is, is kept."""
+        coding, kept = self.coding, {**self.parameters, "average": self._average_user}
+        kept |= {name: kept[name][coding.rows_of_nobody] for name in ("biases", "factors")}
+        kept |= self.posterior.without_users(coding).pack()
+        fields = {**self._fields(), "n_days": None if coding.days is None else 0}
+        return kept | ({} if coding.days is None else {"days": coding.days[:0]}), {"features": fields}
 
     def _check_values(self) -> None:
         for name in ("user_noise", "samples/own_precisions"):
@@ -432,16 +443,6 @@ class Bayes(Model):
         """Rows and features; where there are times, a day of a user for three ratings (MovieLens: for thirteen)."""
         days = sizes.train // 3 if self.settings.days and sizes.timed else 0
         return sizes.rows + days, (2 if self.settings.history else 1) * sizes.rows + days
-
-
-def _now_of(coding: Coding, biases: NDArray[Any], factors: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """What the last month and an unknown day add, sample by sample: biases (samples,) and factors (samples, k)."""
-    nobody = np.zeros(1, np.int32)
-    rows = coding.rows(nobody, nobody, None)[TIMES:, 0]
-    own = factors[:, rows].astype(np.float64)  # (samples, blocks, k)
-    total = own.sum(axis=1)
-    pairs = ((total**2).sum(axis=1) - (own**2).sum(axis=(1, 2))) / 2
-    return biases[:, rows].sum(axis=1, dtype=np.float64) + pairs, total
 
 
 def _joined(first: tuple[Floats, Floats], second: tuple[Floats, Floats]) -> tuple[Floats, Floats]:

@@ -31,10 +31,17 @@ class Biases:
         predictions = np.empty(len(user_rows), np.float32)
         for at in range(0, len(predictions), CHUNK):
             chunk = slice(at, at + CHUNK)
-            users = np.where(user_rows[chunk] < 0, np.float32(0), self.user_biases[user_rows[chunk]])
-            items = np.where(item_rows[chunk] < 0, np.float32(0), self.item_biases[item_rows[chunk]])
+            users = at_rows(self.user_biases, user_rows[chunk], np.float32(0))
+            items = at_rows(self.item_biases, item_rows[chunk], np.float32(0))
             predictions[chunk] = np.float32(self.mean) + users + items
         return predictions
+
+
+def at_rows(values: NDArray[np.float32], rows: NDArray[np.int32], unknown: np.float32) -> NDArray[np.float32]:
+    """The values of some rows, float32 (n,), and `unknown` for a row of -1; there may be no values at all."""
+    if not len(values):
+        return np.full(len(rows), unknown, np.float32)
+    return np.where(rows < 0, unknown, values[rows])
 
 
 def damped_biases(train: Interactions, user_damping: float, item_damping: float, passes: int) -> Biases:

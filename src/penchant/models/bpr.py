@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from penchant.data.interactions import Interactions
 from penchant.data.split import Split
 from penchant.errors import UnsupportedError
-from penchant.models.base import PAIRS_A_TIME, Explanation, Floats, Rows, Shapes, with_bias
+from penchant.models.base import PAIRS_A_TIME, Explanation, Floats, Rows, Shapes
 from penchant.models.fitting import FitLog, FitOptions, run_epochs
 from penchant.models.memory import FLOAT, Parts, Sizes
 from penchant.models.preferences import WEIGHTING, PreferenceModel, Weighting, weigh
+from penchant.models.products import FromProducts, with_bias
 from penchant.models.schedule import SCHEDULES, ScheduleName
 from penchant.models.settings import Settings, setting
 from penchant.models.sgd_training import TILED, Tiles, count_blocks, row_width
@@ -61,7 +62,7 @@ class BprSettings(Settings):
 
 
 @final
-class Bpr(PreferenceModel):
+class Bpr(PreferenceModel, FromProducts):
     """score = item bias + user factors . item factors, higher for what a user takes than for what not.
 
     What is minimised is the sum over all taken (u, i) of

@@ -105,6 +105,26 @@ class Coding:
         sets = [("rated", self.n_items if side == USERS else self.n_users)] if self.history else []
         return sets + [(feature.name, len(feature.members)) for feature in of_table]
 
+    @property
+    def rows_of_nobody(self) -> NDArray[np.bool_]:
+        """Which rows, numbered through, are neither of a user nor of a day of one."""
+        kept = np.ones(self.starts[-1], bool)
+        kept[self.rows_of(USERS)] = False
+        if self.days is not None:
+            kept[self.starts[-2] : self.starts[-1] - 1] = False
+        return kept
+
+    @property
+    def shared_by_nobody(self) -> NDArray[np.bool_]:
+        """Which of the features that rows share, those of users before those of items, are not for a user's being in
+        a set.
+        """
+        of_users, of_items = (sum(count for _, count in self.shared(side)) for side in (USERS, ITEMS))
+        kept = np.ones(of_users + of_items, bool)
+        if self.history:
+            kept[of_users : of_users + self.n_users] = False
+        return kept
+
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values; the days are an array."""
         return {

@@ -8,14 +8,15 @@ from typing import ClassVar, final
 import numpy as np
 
 from penchant.data.split import Split
-from penchant.models.base import PAIRS_A_TIME, Explanation, Floats, Floats64, Model, Rows, Shapes, with_bias
+from penchant.models.base import PAIRS_A_TIME, Explanation, Floats, Floats64, Model, Rows, Shapes
 from penchant.models.fitting import FitLog, FitOptions
 from penchant.models.folding import Array, Predictor, Prior, contributions, most_probable
 from penchant.models.memory import FLOAT, Sizes
+from penchant.models.products import FromProducts, with_bias
 from penchant.models.ranges import Squash
 
 
-class Factorisation(Model):
+class Factorisation(Model, FromProducts):
     """A user vector of bias and factors; z = mean + biases + user factors . item factors, and the score z in a range.
 
     `parameters`, all float32: "user_factors" (users, factors), "item_factors" (items, factors), "user_biases" (users,),

@@ -103,6 +103,10 @@ class _HistoryModel(PreferenceModel):
             "weighted": (1,),
         }
 
+    def _less_users(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        arrays, extra = super()._less_users()
+        return arrays | {"history/starts": np.zeros(1, np.int64)}, extra
+
     def _check_values(self) -> None:
         _check_sparse(self.parameters, "history", self.n_items)
 
@@ -395,9 +399,9 @@ def _arrays(rows: Positives) -> tuple[NDArray[np.int64], NDArray[np.int32], NDAr
 
 
 def _sparse_shapes(parameters: dict[str, NDArray[Any]], name: str, values: str, rows: int) -> Shapes:
-    """As long as its columns are, which only the arrays themselves say."""
+    """As long as its columns are, which only the arrays themselves say; without rows there are none."""
     columns = parameters.get(f"{name}/columns")
-    length = 0 if columns is None else columns.size
+    length = 0 if columns is None or not rows else columns.size
     return {f"{name}/starts": (rows + 1,), f"{name}/columns": (length,), f"{name}/{values}": (length,)}
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from penchant.data.split import Split
-from penchant.errors import ArtifactError
+from penchant.errors import ArtifactError, UnsupportedError
 from penchant.models.base import PAIRS_A_TIME, Explanation, Floats, Floats64, Model, Rows, Shapes
 from penchant.models.fitting import FitLog, FitOptions, run_epochs
 from penchant.models.memory import Parts, Sizes
@@ -134,6 +134,13 @@ class Own(Model):
         source = self.module_source
         name = source.__name__ if isinstance(source, type) else type(source).__name__
         return {"class": name, "module_settings": self.module_settings}
+
+    def _less_users(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        raise UnsupportedError(
+            "A torch module of your own cannot do without its users: which of its weights are theirs only its code"
+            " knows, and newcomers are mixed from them.",
+            remedy="Strip a built-in model, such as mf, mlp or als.",
+        )
 
     def _take_extra(self, extra: Mapping[str, Any], module: Any) -> None:
         """The weights are put into a fresh `module` when it is first asked."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from penchant.data.context import Newcomers
 from penchant.models.blocks import Design
-from penchant.models.designing import ITEMS, USERS, Coding
+from penchant.models.designing import ITEMS, TIMES, USERS, Coding
 
 if TYPE_CHECKING:
     from penchant.models.gibbs_sampling import Sample
@@ -111,6 +111,17 @@ class Posterior:
     def unpack(cls, arrays: dict[str, NDArray[Any]]) -> Self:
         """The inverse of `pack`."""
         return cls(*(arrays[f"samples/{name}"] for name in cls.__dataclass_fields__))
+
+    def without_users(self, coding: Coding) -> Posterior:
+        """The same samples without rows of users and of their days, and without features for sets of users."""
+        rows, shared = coding.rows_of_nobody, coding.shared_by_nobody
+        return replace(
+            self,
+            biases=self.biases[:, rows],
+            factors=self.factors[:, rows],
+            weights=self.weights[:, shared],
+            features=self.features[:, shared],
+        )
 
     def __len__(self) -> int:
         return len(self.levels)
@@ -222,6 +233,16 @@ class Posterior:
     @staticmethod
     def _first_shared(side: int, coding: Coding) -> int:
         return 0 if side == USERS else sum(count for _, count in coding.shared(USERS))
+
+
+def now_of(coding: Coding, biases: NDArray[Any], factors: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """What the last month and an unknown day add, sample by sample: biases (samples,) and factors (samples, k)."""
+    nobody = np.zeros(1, np.int32)
+    rows = coding.rows(nobody, nobody, None)[TIMES:, 0]
+    own = factors[:, rows].astype(np.float64)  # (samples, blocks, k)
+    total = own.sum(axis=1)
+    pairs = ((total**2).sum(axis=1) - (own**2).sum(axis=(1, 2))) / 2
+    return biases[:, rows].sum(axis=1, dtype=np.float64) + pairs, total
 
 
 def _shared(design: Design, side: int) -> NDArray[np.int64]:

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from penchant.data.split import Split
 from penchant.models.attention import PLACES_A_TIME, Attention, Histories, Padded, shapes
-from penchant.models.base import PAIRS_A_TIME, Explanation, Floats, Rows, Shapes, with_bias
+from penchant.models.base import PAIRS_A_TIME, Explanation, Floats, Rows, Shapes
 from penchant.models.fitting import FitLog, FitOptions, run_epochs
 from penchant.models.memory import FLOAT, Parts, Sizes
 from penchant.models.preferences import SCORES_A_TIME, PreferenceModel
+from penchant.models.products import FromProducts, with_bias
 from penchant.models.schedule import ScheduleName
 from penchant.models.settings import Settings, setting
 
@@ -47,7 +48,7 @@ class SequenceSettings(Settings):
 
 
 @final
-class Sequence(PreferenceModel):
+class Sequence(PreferenceModel, FromProducts):
     """score = item bias + the state after a user's history . item factors, by SASRec's network and gSASRec's loss.
 
     Kang and McAuley 2018, Petrov and Macdonald 2023. The state is the user vector: what follows after a start and the

@@ -1,6 +1,6 @@
 """An approximate index of large catalogues: a user's best items without a look at every item.
 
-Lists are the items whose points have the largest products with a direction (`Model.item_points`). A coordinate more
+Lists are the items whose points have the largest products with a direction (`FromProducts`). A coordinate more
 makes all points equally long without changing a product (Bachrach et al. 2014, section 4, "Speeding up the Xbox
 recommender system using a Euclidean transformation for inner-product spaces"), so that the largest products are the
 smallest angles, for which a graph of near neighbours is made (Malkov and Yashunin 2016). What is found is scored
@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from penchant.errors import MissingExtraError
-from penchant.models import Model
+from penchant.errors import MissingExtraError, UnsupportedError
+from penchant.models import MODELS, Model, model_class
 from penchant.models.base import Floats, Rows
+from penchant.models.products import FromProducts
 from penchant.ranking import best_columns
 
 CONNECTIONS = 16  # of each item in the graph
@@ -51,10 +52,10 @@ class ItemIndex:
     It is built on one thread, so that the same model has the same index on every machine of a kind.
 
     Args:
-        model: with item points.
+        model: whose scores come from products.
 
     Raises:
-        UnsupportedError: it has none.
+        UnsupportedError: they do not.
         MissingExtraError: the library is not installed.
     """
 
@@ -63,8 +64,15 @@ class ItemIndex:
             from usearch.index import Index
         except ImportError as error:
             raise MissingExtraError("An approximate index", extra="serve") from error
+        if not isinstance(model, FromProducts):
+            searched = ", ".join(name for name in sorted(MODELS) if issubclass(model_class(name), FromProducts))
+            raise UnsupportedError(
+                f"The scores of a {model.name} model are no products of vectors, so there is no approximate index.",
+                remedy=f"Serve one of {searched}, or look at all items.",
+            )
         started = time.perf_counter()
         self._model = model
+        self._products: FromProducts = model
         points = model.item_points()
         self._points = points
         squares = np.einsum("nd,nd->n", points, points, dtype=np.float64)
@@ -98,12 +106,12 @@ class ItemIndex:
             ks: how many items each wants.
         """
         wanted = max((k + len(out) for k, out in zip(ks, left_out, strict=True)), default=0) + MORE
-        directions = self._model.directions(user_vectors)
+        directions = self._products.directions(user_vectors)
         found = []
         for n, rows in enumerate(self._candidates(directions, wanted)):
             candidates = np.setdiff1d(rows, left_out[n])  # ascending
             products = self._points[candidates] @ directions[n]
-            scores = self._model.scores_from(user_vectors[n : n + 1], products[None])[0]
+            scores = self._products.scores_from(user_vectors[n : n + 1], products[None])[0]
             order = np.argsort(-scores, kind="stable")[: ks[n]]
             found.append((candidates[order], scores[order]))
         return found

@@ -37,6 +37,11 @@ def group_labels(
     if report is None:
         raise SettingError("Groups are of metrics of lists.", remedy="Ask for some: --metrics ndcg@10,recall@20.")
     if by == ACTIVITY:
+        if recommender.is_stripped:
+            raise SettingError(
+                "The model is stripped: how much a user took in training is not in it.",
+                remedy="Group by a column of --users FILE, or --by popularity.",
+            )
         return {by: _activity(recommender, ratings, report)}
     table = ratings.user_table
     if table is None or by not in table.columns:

@@ -60,6 +60,11 @@ class History:
             raise ValueError("the history has a rating that is not finite")
 
     @classmethod
+    def of_nobody(cls) -> History:
+        """Without users."""
+        return cls(np.zeros(1, np.int64), np.empty(0, np.int32), np.empty(0, np.float32), np.empty(0, np.bool_))
+
+    @classmethod
     def of_split(cls, split: Split, *, in_order: bool = False) -> History:
         """Training and validation together; what the model does not know is left out.
 

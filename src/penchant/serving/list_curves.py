@@ -70,6 +70,11 @@ def kept_of(recommender: Recommender, relevant_from: float | None = None) -> Hel
     history, n_users = recommender.history, len(recommender.users)
     kept = np.flatnonzero(~history.in_training)
     if not len(kept):
+        if recommender.is_stripped:
+            raise InputError(
+                "The model is stripped: what was held out when it was fitted is not in it.",
+                remedy="Draw the model as it was before, or measure this one: penchant evaluate MODEL_DIR RATINGS.",
+            )
         raise InputError(
             "Nothing that the model knows was held out when it was fitted.",
             remedy="Fit it again with validation interactions of its users: --split random, last-n or time.",

@@ -57,7 +57,8 @@ def _of_kind(events: pl.DataFrame, vocabulary: Vocabulary, kind: str) -> tuple[p
     numbers = plain_integers(column)
     kept = events.with_columns(numbers.alias(kind)).filter(numbers.is_not_null())
     example = column.filter(numbers.is_null()).head(1).to_list()
-    what = f"have {kind}s such as {example[0]!r}, which are not integers as the table's" if example else ""
+    such = f" such as {example[0]!r}" if example and kind == "item" else ""  # notes are told to all who ask the service
+    what = f"have {kind}s{such}, which are not integers as the table's" if example else ""
     return kept, _left_out(events, kept, what)
 
 

@@ -30,6 +30,7 @@ def model_card(loaded: Loaded) -> bytes:
         "columns": loaded.catalogue.filters,
         "rating_scale": None if model.ranks_only else list(model.scale),
         "has_intervals": loaded.has_intervals,
+        "stripped": recommender.is_stripped,
     }
     return dumps(card)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,9 +19,9 @@ from penchant.data.interactions import Interactions
 from penchant.data.pairs import described_context, lists_table
 from penchant.data.split import Split
 from penchant.data.vocabulary import Id, Vocabulary
-from penchant.errors import InputError, SettingError, UnknownIdError
+from penchant.errors import InputError, SettingError
 from penchant.evaluate import DEFAULT_METRICS, Report, evaluate_questions
-from penchant.explain import Neighbours, Ranked, extreme_items, nearest_names, reasons_of
+from penchant.explain import Neighbours, Ranked, extreme_items, reasons_of
 from penchant.intervals import Around, Conformal, around, around_questions
 from penchant.machine import count_threads
 from penchant.models import Explanation, Model
@@ -32,7 +31,9 @@ from penchant.newcomers import Questions
 from penchant.serving.answers import Named, Prediction, Reason, Reasons, Recommendation
 from penchant.serving.history import History
 from penchant.serving.lists import Ids, Ranker, Wished, Wishes, ratings_of
+from penchant.serving.naming import ItemNames
 from penchant.serving.saving import checked_fields, to_artifact
+from penchant.serving.stripping import strip
 from penchant.threads import in_order, one_blas_thread
 
 USERS_A_TIME = 256
@@ -53,6 +54,8 @@ class Recommender:
         log: of the fit.
         about: data, split and metrics, for people; goes into the manifest as it is.
         conformal: what intervals are made from, where the model does not know its own uncertainty.
+        kept_counts: training ratings of each item, int64 (n_items,), of a recommender that is stripped of its users;
+            None where the history has them.
     """
 
     model: Model
@@ -64,6 +67,7 @@ class Recommender:
     log: FitLog | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
     conformal: Conformal | None = None
+    kept_counts: NDArray[np.int64] | None = None
 
     @classmethod
     def of(
@@ -365,42 +369,17 @@ class Recommender:
         Raises:
             UnknownIdError, InputError: as for `similar`.
         """
-        if isinstance(wanted, str) != self.items.is_integer:
-            with suppress(UnknownIdError):
-                return self.items.row(wanted)
-        named = self._rows_named(str(wanted))
-        if len(named) == 1:
-            return named[0]
-        if not named:
-            try:
-                return self.items.row(wanted)
-            except UnknownIdError:
-                raise self._suggest(str(wanted)) from None
-        exact = [row for row in named if self.item_names[row] == wanted]
-        if len(exact) == 1:
-            return exact[0]
-        ids = ", ".join(repr(id_) for id_ in self.items.take(np.array(named)))
-        raise InputError(f"{len(named)} items are called {wanted!r}.", remedy=f"Give one of their ids: {ids}.")
-
-    def _rows_named(self, name: str) -> list[int]:
-        return self._folded_names.get(name.casefold(), [])
+        return self._by_name.find(wanted)
 
     @cached_property
-    def _folded_names(self) -> dict[str, list[int]]:
-        rows: dict[str, list[int]] = {}
-        for row, name in enumerate(self.item_names.to_list()):
-            rows.setdefault(name.casefold(), []).append(row)
-        return rows
-
-    def _suggest(self, wanted: str) -> UnknownIdError:
-        near = nearest_names(wanted, self.item_names.to_list())
-        names = "\n".join(f"  {self.item_names[row]}" for row in near)
-        remedy = f"Did you mean:\n{names}" if near else "Give an id or a name as it stands in the items table."
-        return UnknownIdError(f"There is no item {wanted!r} in this model.", remedy=remedy)
+    def _by_name(self) -> ItemNames:
+        return ItemNames(self.items, self.item_names)
 
     @cached_property
     def item_counts(self) -> NDArray[np.int64]:
         """Training ratings of each item, (n_items,)."""
+        if self.kept_counts is not None:
+            return self.kept_counts
         return np.bincount(self.history.item_rows[self.history.in_training], minlength=len(self.items)).astype(np.int64)
 
     def _named(self, ranked: Ranked) -> list[Named]:
@@ -414,6 +393,21 @@ class Recommender:
 
     def _names(self, rows: NDArray[np.int32]) -> list[str]:
         return self.item_names.gather(rows.astype(np.uint32)).to_list()
+
+    # --- without users ------------------------------------------------------------------------------
+
+    @property
+    def is_stripped(self) -> bool:
+        """Whether nothing of any one user is kept."""
+        return self.kept_counts is not None
+
+    def stripped(self) -> Recommender:
+        """Without ids, histories and vectors of users: it answers for ratings that are given, as before.
+
+        Raises:
+            UnsupportedError: the model cannot do without its users.
+        """
+        return strip(self)
 
     # --- saving -------------------------------------------------------------------------------------
 
