@@ -30,7 +30,7 @@ def content(path: Path) -> str:
 @pytest.fixture(params=[True, False], ids=["in one step", "by two renames"])
 def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     if not request.param:
-        monkeypatch.setattr(folders, "exchange", lambda first, second: False)
+        monkeypatch.setattr(folders, "exchange", lambda *_: False)
     return tmp_path / "place"
 
 

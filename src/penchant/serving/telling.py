@@ -90,7 +90,8 @@ def reload(url: str, key: str | None = None) -> str:
         with _opener().open(request, timeout=PATIENCE) as answer:
             return str(json.loads(answer.read(LONGEST))["version"])
     except urllib.error.HTTPError as error:
-        raise _refused(url, error.code, error.read(LONGEST)) from None
+        with error:
+            raise _refused(url, error.code, error.read(LONGEST)) from None
     except (OSError, HTTPException) as error:
         why = getattr(error, "reason", None) or error
         raise ServiceError(
