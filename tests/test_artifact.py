@@ -799,6 +799,11 @@ def interrupted(*_: Any, **__: Any) -> Any:
     raise KeyboardInterrupt
 
 
+def cannot_exchange(first: Path, second: Path) -> bool:
+    del first, second
+    return False
+
+
 @pytest.mark.parametrize("there", [True, False], ids=["replacing", "new"])
 @pytest.mark.parametrize("what", ["fsync", "mkdtemp", "rename"])
 def test_a_disk_that_refuses_leaves_the_old_model_whole(
@@ -808,6 +813,7 @@ def test_a_disk_that_refuses_leaves_the_old_model_whole(
     if not there:
         shutil.rmtree(copy)
     small = small_recommender("bias")
+    monkeypatch.setattr("penchant.folders.exchange", cannot_exchange)
     monkeypatch.setattr(
         {"fsync": "os.fsync", "mkdtemp": "tempfile.mkdtemp", "rename": "pathlib.Path.rename"}[what], full
     )
@@ -823,7 +829,8 @@ def test_a_disk_that_refuses_leaves_the_old_model_whole(
 def test_the_old_model_is_put_back_when_the_swap_fails(
     when: int, fails: Callable[..., Any], copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two renames: the old aside, the new in; the third puts the old one back."""
+    """Two renames, where a system has nothing better: the old aside, the new in; the third puts the old one back."""
+    monkeypatch.setattr("penchant.folders.exchange", cannot_exchange)
     before, renames, rename = contents(copy), [], Path.rename
 
     def failing(self: Path, target: Path) -> Path:
@@ -839,7 +846,7 @@ def test_the_old_model_is_put_back_when_the_swap_fails(
     assert list(copy.parent.iterdir()) == [copy]
 
 
-@pytest.mark.parametrize("moment", ["penchant.artifact._write", "penchant.artifact._swap", "os.fsync"])
+@pytest.mark.parametrize("moment", ["penchant.artifact._write", "penchant.artifact.put", "os.fsync"])
 def test_ctrl_c_while_saving_leaves_nothing_behind(moment: str, copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before, small = contents(copy), small_recommender("bias")
     monkeypatch.setattr(moment, interrupted)

@@ -21,7 +21,7 @@ from penchant.models.fitting import Epoch
 from penchant.serving.recommender import Recommender
 
 COMMANDS = [
-    *("fit", "compare", "evaluate", "recommend", "predict", "explain", "similar", "plot", "demo", "tune"),
+    *("fit", "compare", "evaluate", "recommend", "predict", "explain", "similar", "plot", "demo", "tune", "retrain"),
     *("data list", "data fetch", "data describe", "artifact strip"),
 ]
 NET = """

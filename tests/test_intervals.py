@@ -71,6 +71,16 @@ def test_few_scores_are_all_kept_and_many_are_not() -> None:
     assert many.ranks[-1] == 100_000
 
 
+@pytest.mark.parametrize("n", [1001, 1350, 1998, 1999, 2500])
+def test_no_score_is_kept_twice(n: int) -> None:
+    """An artifact with a rank that is there twice could not be loaded."""
+    kept = Quantiles.of(np.arange(n, dtype=np.float32))
+    assert (np.diff(kept.ranks) > 0).all()
+    assert kept.ranks[-1] == n
+    spreads = Spreads(np.ones(3, np.float32), np.ones(2, np.float32), np.ones(2, np.float32))
+    Conformal(spreads, kept).check(3, 2)
+
+
 @pytest.mark.parametrize("n", [19, 50, 2500])
 @pytest.mark.parametrize("level", [0.5, 0.8, 0.9])
 @pytest.mark.parametrize("discrete", [False, True])

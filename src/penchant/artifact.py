@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from penchant import __version__
 from penchant.errors import ArtifactError
+from penchant.folders import put
 
 FORMAT = "penchant artifact"
 FORMAT_VERSION = 1
@@ -54,8 +55,11 @@ class Artifact:
     checksum: str = field(default="", compare=False)
 
 
-def save_artifact(artifact: Artifact, folder: Path) -> None:
+def save_artifact(artifact: Artifact, folder: Path, previous: Path | None = None) -> None:
     """Write a folder whole or not at all; an artifact that was there is replaced. A link to one stays a link.
+
+    Args:
+        previous: where to keep the artifact that was there, beside it; the one that was kept there before is removed.
 
     Raises:
         ArtifactError: something that is not an artifact is in the way, the disk refuses, or the manifest holds
@@ -64,12 +68,14 @@ def save_artifact(artifact: Artifact, folder: Path) -> None:
     files = _serialise(artifact)
     try:
         place = folder.resolve()
-        check_replaceable(place)
+        for one in (place, previous):
+            if one is not None:
+                check_replaceable(one)
         place.parent.mkdir(parents=True, exist_ok=True)
         beside = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
         try:
             _write(files, beside)
-            _swap(beside, place)
+            put(beside, place, previous)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
     except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
@@ -162,6 +168,15 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def version_of(folder: Path) -> str:
+    """The checksum of a manifest, which covers every byte of the artifact.
+
+    Raises:
+        ArtifactError: as for `load_manifest`.
+    """
+    return _checksum(load_manifest(folder))
+
+
 def _serialise(artifact: Artifact) -> dict[str, bytes]:
     """The files by name. Made in memory, so that there is one place where a disk can be full: `_write`."""
     import safetensors.numpy
@@ -203,24 +218,6 @@ def _write(files: dict[str, bytes], folder: Path) -> None:
             file.flush()
             os.fsync(file.fileno())
         (folder / name).chmod(0o644)
-
-
-def _swap(new: Path, folder: Path) -> None:
-    """Rename the new folder into place; the old one is moved aside first and back if that fails."""
-    if not folder.exists():
-        new.rename(folder)
-        return
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
-    try:
-        old = folder.rename(aside / "old")
-        try:
-            new.rename(folder)
-        except BaseException:  # Ctrl-C between the two renames as well
-            if not folder.exists():
-                old.rename(folder)
-            raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def check_replaceable(folder: Path) -> None:

@@ -20,6 +20,7 @@ from penchant.commands.feedback import export_feedback, forget
 from penchant.commands.fitting import compare, fit
 from penchant.commands.keys import keys_add, keys_list, keys_remove
 from penchant.commands.looking import explain, plot, similar
+from penchant.commands.retraining import retrain
 from penchant.commands.serving import ServiceCommand, serve
 from penchant.commands.tuning import tune
 from penchant.errors import PenchantError
@@ -138,7 +139,7 @@ for command in (fit, compare, tune):
 for command in (evaluate, recommend, predict, explain, similar, plot, demo):
     app.command(cls=PlainCommand)(command)
 app.command(cls=ServiceCommand)(serve)
-for command in (export_feedback, forget):
+for command in (retrain, export_feedback, forget):
     app.command(cls=PlainCommand)(command)
 for name, command in (("list", data_list), ("fetch", data_fetch), ("describe", data_describe)):
     data_app.command(name, cls=PlainCommand)(command)

@@ -9,6 +9,7 @@
     │   └── UnsupportedError         a question that this kind of model has no answer to
     ├── ArtifactError                a saved model that is truncated, edited, foreign or of another version
     ├── StoreError                   a store of feedback that is full, locked, unreachable or not one
+    ├── ServiceError                 a running service that does not answer, or refuses
     ├── DownloadError                a data set that could not be fetched or did not verify
     ├── NotFittedError               a model was asked before it was fitted
     ├── NotEnoughMemoryError         what is about to be done would take more memory than there is, or is allowed
@@ -108,6 +109,10 @@ class StoreError(PenchantError):
     def may_pass(self) -> bool:
         """Whether the same request may succeed later."""
         return self.reason != "unusable"
+
+
+class ServiceError(PenchantError):
+    """A running service does not answer, or refuses what it is asked."""
 
 
 class DownloadError(PenchantError):

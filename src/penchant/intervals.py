@@ -103,7 +103,7 @@ class Quantiles:
         ranks = np.arange(1, n + 1, dtype=np.int64)
         if n > KEPT_SCORES:
             steps = np.arange(1, KEPT_SCORES + 1, dtype=np.int64)
-            ranks = np.minimum(-(-(n + 1) * steps // KEPT_SCORES), n)
+            ranks = np.unique(np.minimum(-(-(n + 1) * steps // KEPT_SCORES), n))  # the last two may be one
         return cls(np.sort(scores)[ranks - 1], ranks)
 
     def at(self, level: float) -> float:

@@ -223,13 +223,10 @@ class _Named:
 
 def count_trained_on(recommender: Recommender, ratings: Interactions, *, validated: bool = False) -> int:
     """How many of some ratings, by user and item, a model was trained on; or was validated on instead."""
-    history, n_items = recommender.history, len(recommender.items)
-    owners = np.repeat(np.arange(len(recommender.users), dtype=np.int64), np.diff(history.starts))
+    history, users, items = recommender.history, recommender.users, recommender.items
+    owners = np.repeat(np.arange(len(users), dtype=np.int64), np.diff(history.starts))
     part = ~history.in_training if validated else history.in_training
-    seen = (owners * n_items + history.item_rows)[part]
-    user_rows, item_rows = ratings.rows_in(recommender.users, recommender.items)
-    known = (user_rows >= 0) & (item_rows >= 0)
-    return int(np.isin(user_rows[known].astype(np.int64) * n_items + item_rows[known], seen).sum())
+    return int(ratings.are_among(users, items, owners[part], history.item_rows[part]).sum())
 
 
 def leak_of(recommender: Recommender, ratings: Interactions) -> str:

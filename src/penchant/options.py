@@ -76,6 +76,22 @@ def choice(flag: str, *choices: str) -> Callable[[Any], str]:
     return read
 
 
+UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+
+def interval(flag: str) -> Callable[[Any], float]:
+    """A reader of times such as 90s, 30m, 1h or 1d, in seconds."""
+
+    def read(text: Any) -> float:
+        number, unit = str(text)[:-1], str(text)[-1:]
+        seconds = int(number) * UNITS[unit] if number.isascii() and number.isdecimal() and unit in UNITS else 0
+        if not 0 < seconds <= 366 * UNITS["d"]:
+            raise SettingError(f"{flag} is {text!r}.", remedy="Give a time such as 90s, 30m, 1h or 1d, a year at most.")
+        return float(seconds)
+
+    return read
+
+
 Ratings = Annotated[
     str,
     typer.Argument(metavar="RATINGS", help="A file, a folder laid out as its publisher does, or a data set's name."),
@@ -267,6 +283,9 @@ FITTING = _group(
     ),
     ("keep_best", bool, False, None, "Run all epochs, and keep the best by validation loss."),
 )
+
+
+COMPUTING = Group("computing", tuple(flag for flag in FITTING.flags if flag.name in ("device", "threads", "memory")))
 
 
 def how_to_split(given: Mapping[str, Any], fitting: Mapping[str, Any], *, comparing: bool = False) -> dict[str, Any]:

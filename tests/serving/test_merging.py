@@ -62,7 +62,12 @@ def test_mistakes_are_left_out_and_told(tmp_path: Path) -> None:
     joined = with_feedback(table(), frames_of(tmp_path, *events))
     assert rows(joined) == [(1, 10, 1), (1, 20, 3), (2, 10, 3), (3, 30, 4)]
     notes = " ".join(joined.notes)
-    for words in ("have users, which are not integers", "items such as 'y'", "have no rating", "outside the table's scale, 1 to 5"):
+    for words in (
+        "have users, which are not integers",
+        "items such as 'y'",
+        "have no rating",
+        "outside the table's scale, 1 to 5",
+    ):
         assert words in notes
     assert joined.notes[0] == "Feedback: 1 joined to the table."
 

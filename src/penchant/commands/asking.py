@@ -37,21 +37,27 @@ def read_table(
     return found
 
 
-def join_feedback(table: Any, url: str, reading: Mapping[str, Any]) -> Any:
-    """A table and the feedback that is stored at a URL, telling what was joined.
+def join_feedback(table: Any, url: str, reading: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """A table and the feedback that is stored at a URL, telling what was joined; and for `about`, how far it was read.
 
     Raises:
         StoreError: there is no feedback, or it cannot be read.
     """
     from penchant.serving.merging import with_feedback
+    from penchant.serving.reading import read_all
     from penchant.serving.store import FeedbackStore
 
-    how = {"duplicates": reading["duplicates"], "positive_from": reading["positive_from"]}
     with progress.waiting("Reading the feedback"), FeedbackStore.open(url, create=False) as store:
-        joined = with_feedback(table, store.all(), **how)
+        _, events, reached = read_all(store)
+    joined = with_feedback(table, events, **merging(reading))
     for note in joined.notes[len(table.notes) :]:
         terminal.warn(note)
-    return joined
+    return joined, reached.to_about()
+
+
+def merging(reading: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the flags of READING that say how feedback is joined to a table."""
+    return {"duplicates": reading["duplicates"], "positive_from": reading["positive_from"]}
 
 
 def fetch_if_named(source: str) -> None:

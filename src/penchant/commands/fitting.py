@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -73,9 +74,14 @@ def fit(
     job.check_machine([unfitted], fitting["device"])
     if out is not None:
         job.check_destination(out)
-    split = _read_split(ratings, reading, splitting["valid"], how, fitting, json, feedback)
+    table = read_table(ratings, json, reading, memory=fitting["memory"])
+    about: dict[str, Any] = {}
+    if feedback is not None:
+        table, about = join_feedback(table, feedback, reading)
+    split = _split(table, reading, splitting["valid"], how, fitting, json)
     with _listening(json) as listener:
         fitted = job.fit_model(unfitted, split, FitOptions(listener=listener, **fitting), asked)
+    fitted = replace(fitted, about={**fitted.about, **about})
     saved = fitted.save(out) if out is not None else None
     _say_fitted(fitted, saved, json)
     if job.was_interrupted(fitted):
@@ -275,21 +281,16 @@ def _listening(json: bool, listener: Any = None, first: str = "the first epoch e
         listener.close()
 
 
-def _read_split(
-    source: str,
-    reading: Flags,
-    valid: str | None,
-    how: Flags,
-    fitting: Flags,
-    json: bool,
-    feedback: str | None = None,
-) -> Any:
+def _read_split(source: str, reading: Flags, valid: str | None, how: Flags, fitting: Flags, json: bool) -> Any:
     """Read and split, telling what was read."""
+    table = read_table(source, json, reading, memory=fitting["memory"])
+    return _split(table, reading, valid, how, fitting, json)
+
+
+def _split(train: Any, reading: Flags, valid: str | None, how: Flags, fitting: Flags, json: bool) -> Any:
+    """Split a table, or read what it is to be validated on."""
     from penchant import job
 
-    train = read_table(source, json, reading, memory=fitting["memory"])
-    if feedback is not None:
-        train = join_feedback(train, feedback, reading)
     held_out = read_table(valid, json, reading, train.notes, fitting["memory"]) if valid is not None else None
     split = job.make_split(train, valid=held_out, seed=fitting["seed"], **how)
     if not json:

@@ -27,15 +27,20 @@ def serve(model_dir: ModelDir, context: typer.Context) -> None:
       penchant serve model --host 0.0.0.0 --keys keys.json
     """
     from penchant.serving.keys import Keys
+    from penchant.serving.pid_file import held
     from penchant.serving.running import address_of, listen
     from penchant.serving.running import serve as run
     from penchant.serving.service_settings import read_settings
 
     settings = read_settings(**context.obj)
     keys = None if settings.keys is None else Keys.load(settings.keys)
-    with listen(settings) as listening:
-        told = f"Serving {model_dir} on {address_of(listening)}, Ctrl-C to stop."
-        run(model_dir, settings, keys, listening, ready=lambda: terminal.say(told))
+    with held(settings.pid_file) as write_number, listen(settings) as listening:
+
+        def ready() -> None:
+            write_number()
+            terminal.say(f"Serving {model_dir} on {address_of(listening)}, Ctrl-C to stop.")
+
+        run(model_dir, settings, keys, listening, ready)
 
 
 def service_flags() -> Iterator[inspect.Parameter]:

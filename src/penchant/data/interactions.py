@@ -155,6 +155,21 @@ class Interactions:
         item_map = items.rows(self.items.ids, missing="minus one")
         return user_map[self.user_rows], item_map[self.item_rows]
 
+    def are_among(
+        self, users: Vocabulary, items: Vocabulary, user_rows: NDArray[np.integer[Any]], item_rows: NDArray[np.int32]
+    ) -> NDArray[np.bool_]:
+        """Which interactions have a user and an item that are a pair among others, (n,).
+
+        Args:
+            users, items: the vocabularies of the others.
+            user_rows, item_rows: their pairs.
+        """
+        own_users, own_items = self.rows_in(users, items)
+        n = len(items)
+        own = np.multiply(own_users, n, dtype=np.int64) + own_items
+        is_known = (own_users >= 0) & (own_items >= 0)
+        return is_known & np.isin(own, np.multiply(user_rows, n, dtype=np.int64) + item_rows)
+
 
 def entries_of(
     starts: NDArray[np.int64], rows: NDArray[np.integer[Any]]

@@ -170,7 +170,7 @@ def serve(
     """Serve until SIGTERM or SIGINT; SIGHUP loads the model again.
 
     Args:
-        ready: is called once the model and the store are there.
+        ready: is called once the model and the store are there, and signals are heeded.
 
     Raises:
         ArtifactError, SettingError, StoreError: as for `create_app`.
@@ -178,7 +178,6 @@ def serve(
     prepare(settings.log_level)
     sys.setswitchinterval(SWITCH)
     made = create_app(folder, settings, keys)
-    ready()
     gc.freeze()  # what was loaded lives as long as the process; going through it for garbage would hold requests up
     config = uvicorn.Config(
         made.gate,
@@ -195,10 +194,12 @@ def serve(
     )
     server = _Server(config)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(_run(server, made, settings, listening))
+        runner.run(_run(server, made, settings, listening, ready))
 
 
-async def _run(server: _Server, made: Made, settings: ServiceSettings, listening: socket.socket) -> None:
+async def _run(
+    server: _Server, made: Made, settings: ServiceSettings, listening: socket.socket, ready: Callable[[], None]
+) -> None:
     loop, stopping = asyncio.get_running_loop(), asyncio.Event()
     kept: set[asyncio.Task[None]] = set()
 
@@ -214,6 +215,7 @@ async def _run(server: _Server, made: Made, settings: ServiceSettings, listening
 
     for number, act in ((signal.SIGTERM, stop), (signal.SIGINT, stop), (signal.SIGHUP, reload)):
         loop.add_signal_handler(number, act)
+    ready()
     serving = loop.create_task(server.serve(sockets=[listening]))
     waiting = loop.create_task(stopping.wait())
     await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)

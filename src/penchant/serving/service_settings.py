@@ -30,6 +30,9 @@ class ServiceSettings(BaseSettings):
         None, description="Where feedback is kept: a file, or postgresql://…; beside the model."
     )
     keys: Path | None = Field(None, description="File of API keys, as penchant keys add makes it.")
+    pid_file: Path | None = Field(
+        None, description="File for the number of the process while it runs, as penchant retrain takes it."
+    )
     cors_origins: str = Field("", description="Origins whose pages may call, separated by commas; * for all.")
     trusted_proxies: str = Field("", description="Addresses of proxies whose X-Forwarded-For is believed.")
     rate: float | None = Field(

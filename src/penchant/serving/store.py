@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ GROUP = 2_000  # events of one commit, where several requests share it
 ASKED_AT_ONCE = 500  # event ids in one question
 BLOCK = 50_000  # events in memory while all are read
 WAIT_SECONDS = 5.0
+IDENTITY = "identity"  # the fact that says which store it is
 CHECKPOINTS = 20  # tries to empty the log of SQLite while others read it
 
 
@@ -203,21 +205,23 @@ class FeedbackStore:
         count, last = self._run(lambda connection: connection.execute(asked).one())
         return count, last
 
-    def all(self, block: int = BLOCK) -> Iterator[pl.DataFrame]:
+    def all(self, block: int = BLOCK, *, after: int = 0, until: int | None = None) -> Iterator[pl.DataFrame]:
         """All events in the order in which they came, in frames of at most `block`; what comes meanwhile is left out.
 
         Columns: event_id (String), user, item (Int64 where all are integers, else String), rating (Float64, null),
         time (Int64, null), received (Int64): when it arrived, seconds since 1970. At least one frame, if empty.
 
+        Args:
+            after, until: only events with larger sequence numbers than the one, and none larger than the other. The
+                kinds of ids are those of all events up to `until`.
+
         Raises:
             StoreError: as for `append`.
         """
         table, sql = self._tables.events, databases.load_sqlalchemy()
-        last = (
-            self._run(lambda connection: connection.execute(sql.select(sql.func.max(table.c.sequence))).scalar()) or 0
-        )
+        last = self.last() if until is None else until
         kinds = {"user": self._kind(table.c.user_id, last), "item": self._kind(table.c.item_id, last)}
-        reached, told = 0, False
+        reached, told = after, False
         while reached < last or not told:
             within = sql.and_(table.c.sequence > reached, table.c.sequence <= last)
             asked = self._select(within).order_by(table.c.sequence).limit(block)
@@ -227,12 +231,24 @@ class FeedbackStore:
             yield _frame(rows, kinds)
             reached, told = rows[-1].sequence if rows else last, True
 
-    def count(self) -> int:
-        """How many events there are."""
-        asked = databases.load_sqlalchemy().select(
-            databases.load_sqlalchemy().func.count(self._tables.events.c.sequence)
-        )
+    def count(self, after: int = 0) -> int:
+        """How many events there are, with larger sequence numbers than one."""
+        table, sql = self._tables.events, databases.load_sqlalchemy()
+        asked = sql.select(sql.func.count(table.c.sequence)).where(table.c.sequence > after)
         return int(self._run(lambda connection: connection.execute(asked).scalar_one()))
+
+    def last(self) -> int:
+        """The sequence number of the last event, 0 without any."""
+        sql = databases.load_sqlalchemy()
+        asked = sql.select(sql.func.coalesce(sql.func.max(self._tables.events.c.sequence), 0))
+        return int(self._run(lambda connection: connection.execute(asked).scalar_one()))
+
+    def identity(self) -> str:
+        """Which store this is: sequence numbers mean something only within one. "" of one that nobody has opened to
+        write since stores have identities.
+        """
+        found = self._find_fact(IDENTITY)
+        return "" if found is None else f"{found:016x}"
 
     def check(self) -> None:
         """Raise StoreError where the store does not answer."""
@@ -258,12 +274,16 @@ class FeedbackStore:
         return pl.String if self._run(lambda connection: connection.execute(asked).first()) else pl.Int64
 
     def _fact(self, name: str) -> int:
+        found = self._find_fact(name)
+        if found is None:
+            raise self._foreign()
+        return found
+
+    def _find_fact(self, name: str) -> int | None:
         facts = self._tables.facts
         asked = databases.load_sqlalchemy().select(facts.c.value).where(facts.c.name == name)
         found = self._run(lambda connection: connection.execute(asked).scalar())
-        if found is None:
-            raise self._foreign()
-        return int(found)
+        return None if found is None else int(found)
 
     # --- opening ------------------------------------------------------------------------------------
 
@@ -291,6 +311,15 @@ class FeedbackStore:
                 reason="unusable",
                 remedy="Use the penchant that made it, or a later one.",
             )
+        if create and self._find_fact(IDENTITY) is None:
+            self._run(self._identify)
+
+    def _identify(self, connection: Connection) -> None:
+        """Give the store a number of its own, unless another process just did."""
+        facts = self._tables.facts
+        with databases.writing(connection):
+            if connection.execute(facts.select().where(facts.c.name == IDENTITY)).first() is None:
+                connection.execute(facts.insert(), [{"name": IDENTITY, "value": secrets.randbits(63)}])
 
     def _has_tables(self, connection: Connection) -> bool:
         inspector = databases.load_sqlalchemy().inspect(connection)

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 # notes of reading, which are free text.
 ABOUT: dict[str, tuple[str, ...]] = {
     "data": ("source", "n_ratings", "n_users", "n_items", "scale", "is_implicit", "mean", "times"),
-    "split": ("how", "n_train", "n_valid", "n_given", "n_unknown", "may_leak"),
+    "split": ("how", "n_train", "n_valid", "n_given", "n_unknown", "may_leak", "then"),
+    "feedback": ("store", "sequence", "n_events"),
     "valid": (
         *("metrics", "intervals", "coverage", "n", "n_unknown", "n_users", "n_users_without_relevant"),
         *("n_unknown_users", "n_users_folded_in", "n_relevant", "n_unknown_items"),
