@@ -43,6 +43,7 @@ function head(model) {
     "section", { class: "panel card-head" },
     h("h1", {}, model.model, h("span", { class: "year" }, ` version ${String(model.version).slice(0, 8)}`)),
     h("p", { class: "faint" }, [fitted(model), period(data)].filter(Boolean).join(" ")),
+    model.stripped ? h("p", { class: "faint" }, "Nothing of any of its users is kept; who gives a few ratings is served.") : null,
     h("dl", { class: "numbers" }, ...numbers.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
     data.notes?.length ? h("ul", { class: "notes" }, ...data.notes.map((note) => h("li", {}, note))) : null,
   );
@@ -64,7 +65,7 @@ const dayOf = (date) => date.toLocaleDateString("en-GB", { day: "numeric", month
 function split({ split: made, data }) {
   if (!made) return null;
   const pairs = [
-    ["How", made.how], ["Trained on", plural(made.n_train, "rating")], ["Tested on", made.n_valid ? plural(made.n_valid, "rating") : "nothing"],
+    ["How", made.then ? `${made.how}; then ${made.then}` : made.how], ["Trained on", plural(made.n_train, "rating")], ["Tested on", made.n_valid ? plural(made.n_valid, "rating") : "nothing"],
     ["Of those unknown", made.n_unknown ? `${count(made.n_unknown)}, whose user or item was not in training` : null],
     ["Scale", data.scale && !data.is_implicit ? `${rating(data.scale[0])} to ${rating(data.scale[1])}` : null],
   ];
