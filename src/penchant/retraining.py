@@ -330,7 +330,8 @@ def _promote(plan: Plan, current: _Current, fitted: Recommender) -> str:
 def _contents(fitted: Recommender, is_stripped: bool) -> Artifact:
     """What is written. The replacement of a stripped artifact is to be stripped as well."""
     if is_stripped:
-        # JOIN HERE: `strip` of serving.saving, once it is there: return to_artifact(strip(fitted)).
+        # JOIN HERE: return to_artifact(fitted.stripped()), once a recommender can be stripped. Of its about, "feedback"
+        # has to stay (it is of nobody): without it, all feedback would be new for every round.
         raise UnsupportedError(
             "The current model is stripped, and a new one would have its users again.",
             remedy="Fit it: penchant fit RATINGS --feedback URL -o FOLDER; then strip it.",
