@@ -51,7 +51,7 @@ def test_the_decision(low: float, high: float, margin: float | None, of_errors: 
     [
         (0.1, 0.2, None, "it is worse: the 95 % interval of the difference lies wholly on the worse side, by 0.1000"),
         (-0.2, -0.1, None, "it is better"),
-        (-0.2, 0.1, None, "it is not surely worse: the 95 % interval of the difference has 0"),
+        (-0.2, 0.1, None, "it is not surely worse: the 95 % interval of the difference includes 0"),
         (-0.2, 0.01, 0.02, "it is not worse by more than 0.02: at the worst by 0.0100"),
         (-0.2, -0.1, 0.02, "it is better"),
         (-0.2, 0.1, 0.02, "it may be worse by 0.1000, more than the margin of 0.02"),

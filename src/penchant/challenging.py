@@ -70,7 +70,11 @@ class Comparison:
         if margin is None:
             if best > 0:
                 return f"it is worse: the 95 % interval of the difference lies wholly on the worse side, by {best:.4f}"
-            return "it is better" if worst < 0 else "it is not surely worse: the 95 % interval of the difference has 0"
+            return (
+                "it is better"
+                if worst < 0
+                else "it is not surely worse: the 95 % interval of the difference includes 0"
+            )
         if worst <= margin:
             return (
                 f"it is not worse by more than {margin:g}: at the worst by {worst:.4f}" if worst > 0 else "it is better"

@@ -151,7 +151,8 @@ def test_the_line_for_cron_in_the_docs_works(shop: Path) -> None:
         before = running.get("/v1/model").json()["version"]
         for body in bodies(shop):
             assert running.post("/v1/feedback", body).status_code == 200
-        (shop / "retrain.env").write_text("PENCHANT_KEY=secret\n")
+        (variables,) = re.findall(r"^```sh\n(PENCHANT_KEY=.*?)^```$", DOCS.read_text(encoding="utf-8"), re.M | re.S)
+        (shop / "retrain.env").write_text(variables.replace("/var/lib/penchant", str(shop)))
         for written, here in (
             ("/opt/penchant/bin/penchant", str(script)),
             ("/var/lib/penchant", str(shop)),
@@ -164,6 +165,7 @@ def test_the_line_for_cron_in_the_docs_works(shop: Path) -> None:
         few = {"HOME": str(shop), "PATH": "/usr/bin:/bin", "SHELL": "/bin/sh"}
         cron = subprocess.run(["/bin/sh", "-c", line], cwd="/", env=few, capture_output=True, text=True)
         assert (cron.returncode, cron.stdout, cron.stderr) == (0, "", ""), (shop / "retrain.log").read_text()
+        assert (shop / "cache").is_dir()
         assert '"outcome": "promoted"' in (shop / "retrain.log").read_text()
         assert running.get("/v1/model").json()["version"] != before
 

@@ -115,15 +115,15 @@ def retrain(
 
 
 def _go_on(plan: Any, every: float, json: bool) -> None:
-    """A round at every interval; one that takes longer is followed at once. What fails is told, and the next comes."""
+    """A round at every interval, those left out that a long one runs into; what fails is told, and the next comes."""
     due = time.monotonic()
     while True:
         if not json:
             terminal.say(time.strftime("\n%Y-%m-%d %H:%M:%S UTC", time.gmtime()))
         _surviving(lambda: _round(plan, json), json)
         now = time.monotonic()
-        due += max(1, -(-(now - due) // every)) * every if now - due > every else every
-        time.sleep(max(0.0, due - now))
+        due += every * (1 + (now - due) // every)
+        time.sleep(due - now)
 
 
 def _surviving(work: Callable[[], object], json: bool) -> None:
