@@ -48,10 +48,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_products_of_points_and_directions_are_the_scores(name: str) -> None:
-    model: Model = fitted(name, 60).model
+    recommender = fitted(name, 60)
+    model: Model = recommender.model
     if name not in WITH_POINTS:
         with pytest.raises(UnsupportedError, match="no approximate index") as caught:
-            ItemIndex(model)
+            ItemIndex(model, recommender.history)
         assert all(other in caught.value.remedy for other in WITH_POINTS)
         return
     assert isinstance(model, FromProducts)
@@ -87,13 +88,27 @@ def test_lists_are_nearly_those_of_all_items_and_their_scores_are_exact(folder: 
 
 
 def test_the_same_model_has_the_same_index(folder: Path) -> None:
-    model = Loaded.read(folder).recommender.model
+    recommender = Loaded.read(folder).recommender
+    model = recommender.model
     vectors = model.user_vectors(np.arange(20, dtype=np.int32))
     nothing = [np.empty(0, np.int32)] * 20
-    first, second = (ItemIndex(model).best(vectors, nothing, [10] * 20) for _ in range(2))
+    first, second = (ItemIndex(model, recommender.history).best(vectors, nothing, [10] * 20) for _ in range(2))
     for (rows, scores), (same_rows, same_scores) in zip(first, second, strict=True):
         np.testing.assert_array_equal(rows, same_rows)
         np.testing.assert_array_equal(scores, same_scores)
+
+
+def test_a_list_is_whole_where_the_graph_finds_too_few(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recommender = Loaded.read(folder).recommender
+    index = ItemIndex(recommender.model, recommender.history)
+    monkeypatch.setattr(index, "_candidates", lambda directions, _: [np.arange(5, dtype=np.int32)] * len(directions))
+    vectors = recommender.model.user_vectors(np.arange(2, dtype=np.int32))
+    found = index.best(vectors, [np.array([3], np.int32)] * 2, [8, 8])
+    for vector, (rows, scores) in zip(vectors, found, strict=True):
+        of_all = recommender.model.scores_of(vector[None])[0]
+        of_all[3] = -np.inf
+        np.testing.assert_array_equal(rows, np.argsort(-of_all, kind="stable")[:8])
+        np.testing.assert_allclose(scores, of_all[rows])
 
 
 def test_wishes_and_long_lists_are_found_exactly(folder: Path, tmp_path: Path) -> None:

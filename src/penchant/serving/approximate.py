@@ -1,10 +1,10 @@
 """An approximate index of large catalogues: a user's best items without a look at every item.
 
-Lists are the items whose points have the largest products with a direction (`FromProducts`). A coordinate more
-makes all points equally long without changing a product (Bachrach et al. 2014, section 4, "Speeding up the Xbox
-recommender system using a Euclidean transformation for inner-product spaces"), so that the largest products are the
-smallest angles, for which a graph of near neighbours is made (Malkov and Yashunin 2016). What is found is scored
-exactly.
+Lists are the items whose points have the largest products with a direction (`FromProducts`). They are looked for in a
+graph whose edges lead to items of large products, as if a product were a distance (Morozov and Babenko 2018,
+"Non-metric similarity graphs for maximum inner product search"; the graph is that of Malkov and Yashunin 2016). Points
+made equally long by one coordinate more, so that products become angles (Bachrach et al. 2014), were found much worse:
+0.54 of the ten best of `mf` on Book-Crossing, where this finds 0.999. What is found is scored exactly.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from penchant.errors import MissingExtraError, UnsupportedError
 from penchant.models import MODELS, Model, model_class
 from penchant.models.base import Floats, Rows
 from penchant.models.products import FromProducts
 from penchant.ranking import best_columns
+from penchant.serving.history import History
 
 CONNECTIONS = 16  # of each item in the graph
 BUILDING = 128  # how many are looked at to connect one
-SEARCHING = 256  # and to find a list
+SEARCHING = (256, 512, 1_024, 2_048)  # and to find a list: as few as find enough, or as find hardly less than more do
+ENOUGH = 0.98  # of the best items
+HARDLY = 0.005
 MORE = 20  # candidates beyond those that are asked for
 MOST = 2_000  # candidates; a longer list is found exactly
 MEASURED_USERS = 200
@@ -53,13 +55,14 @@ class ItemIndex:
 
     Args:
         model: whose scores come from products.
+        history: of its users, with which it is measured.
 
     Raises:
         UnsupportedError: they do not.
         MissingExtraError: the library is not installed.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, history: History) -> None:
         try:
             from usearch.index import Index
         except ImportError as error:
@@ -75,23 +78,18 @@ class ItemIndex:
         self._products: FromProducts = model
         points = model.item_points()
         self._points = points
-        squares = np.einsum("nd,nd->n", points, points, dtype=np.float64)
-        missing = np.sqrt(np.maximum(squares.max(initial=0.0) - squares, 0)).astype(np.float32)
         self._index: Any = Index(
-            ndim=points.shape[1] + 1,
-            metric="cos",
+            ndim=points.shape[1],
+            metric="ip",
             dtype="f32",
             connectivity=CONNECTIONS,
             expansion_add=BUILDING,
-            expansion_search=SEARCHING,
+            expansion_search=SEARCHING[0],
         )
-        # Where all points are 0, so are all products, and any item is as good as another.
-        lengthened = np.concatenate(
-            (points, missing[:, None] if squares.any() else np.ones_like(missing)[:, None]), axis=1
-        )
-        self._index.add(np.arange(len(points), dtype=np.int64), lengthened, threads=1)
+        self._index.add(np.arange(len(points), dtype=np.int64), np.ascontiguousarray(points), threads=1)
         self.seconds = time.perf_counter() - started
-        self.recall = self._measure()
+        self.searching, self.recall = self._how_many(history)
+        self._index.expansion_search = self.searching
 
     def has(self, n: int) -> bool:
         """Whether the best n of a user, those left out included, are found by the index."""
@@ -110,32 +108,57 @@ class ItemIndex:
         found = []
         for n, rows in enumerate(self._candidates(directions, wanted)):
             candidates = np.setdiff1d(rows, left_out[n])  # ascending
+            if len(candidates) < ks[n]:  # in parts of a graph that few edges lead to
+                found.append(self._exactly(user_vectors[n], left_out[n], ks[n]))
+                continue
             products = self._points[candidates] @ directions[n]
             scores = self._products.scores_from(user_vectors[n : n + 1], products[None])[0]
             order = np.argsort(-scores, kind="stable")[: ks[n]]
             found.append((candidates[order], scores[order]))
         return found
 
-    def _candidates(self, directions: Floats, n: int) -> NDArray[np.int32]:
-        asked = np.concatenate((directions, np.zeros((len(directions), 1), np.float32)), axis=1)
-        keys = self._index.search(asked, min(n, len(self._points)), threads=1).keys
-        return np.asarray(keys).astype(np.int32).reshape(len(directions), -1)
+    def _exactly(self, user_vector: Floats, left_out: Rows, k: int) -> tuple[Rows, Floats]:
+        scores = self._model.scores_of(user_vector[None])
+        best = best_columns(scores, np.array([0, len(left_out)], np.int64), left_out, min(k, scores.shape[1]))[0]
+        rows = best[best >= 0]
+        return rows, scores[0, rows]
 
-    def _measure(self) -> Recall:
-        """Of users evenly spread over training; of people with one item each where the artifact has no users."""
+    def _candidates(self, directions: Floats, n: int) -> list[Rows]:
+        matches = self._index.search(np.ascontiguousarray(directions), min(n, len(self._points)), threads=1)
+        keys, counts = np.atleast_2d(matches.keys), np.atleast_1d(getattr(matches, "counts", len(matches.keys)))
+        return [of_one[:count].astype(np.int32) for of_one, count in zip(keys, counts, strict=True)]
+
+    def _how_many(self, history: History) -> tuple[int, Recall]:
+        """How many items are looked at, and what is found then: some graphs have parts that no search comes to."""
+        found: tuple[int, Recall] | None = None
+        for n in SEARCHING:
+            self._index.expansion_search = n
+            recall = self._measure(history)
+            if found is not None and recall.mean < found[1].mean + HARDLY:
+                return found
+            found = n, recall
+            if recall.mean >= ENOUGH:
+                break
+        assert found is not None
+        return found
+
+    def _measure(self, history: History) -> Recall:
+        """Of users evenly spread over training, what they took left out; or of people with one item each, where the
+        artifact has no users.
+        """
         model, k = self._model, min(MEASURED_K, len(self._points))
         if model.n_users:
             rows = np.unique(np.linspace(0, model.n_users - 1, MEASURED_USERS).astype(np.int32))
-            vectors = model.user_vectors(rows)
+            vectors, out = model.user_vectors(rows), [history.item_rows[history.of(row)] for row in rows.tolist()]
         else:
             items = np.unique(np.linspace(0, len(self._points) - 1, MEASURED_USERS).astype(np.int32))
             rating = np.full(1, 1 if model.ranks_only else model.scale[1], np.float32)
-            vectors = np.stack([model.fold_in(items[n : n + 1], rating) for n in range(len(items))])
-        shared = 0
-        nothing = np.zeros(2, np.int64), np.empty(0, np.int32)
-        for vector, (found, _) in zip(
-            vectors, self.best(vectors, [nothing[1]] * len(vectors), [k] * len(vectors)), strict=True
-        ):
-            exact = best_columns(model.scores_of(vector[None]), *nothing, k)[0]
-            shared += len(np.intersect1d(exact, found))
-        return Recall(shared / (k * len(vectors)), k, len(vectors))
+            out = [items[n : n + 1] for n in range(len(items))]
+            vectors = np.stack([model.fold_in(item, rating) for item in out])
+        kept = [n for n, rows in enumerate(out) if self.has(k + len(rows))] or [0]
+        vectors, out = vectors[kept], [out[n] for n in kept]
+        shared, wanted = 0, 0
+        for n, (found, _) in enumerate(self.best(vectors, out, [k] * len(out))):
+            exact, _ = self._exactly(vectors[n], out[n], k)
+            shared, wanted = shared + len(np.intersect1d(exact, found)), wanted + len(exact)
+        return Recall(shared / max(wanted, 1), k, len(out))

@@ -188,7 +188,7 @@ class Loaded:
         if above is None or len(self.recommender.items) <= above:
             return
         try:
-            index = ItemIndex(self.recommender.model)
+            index = ItemIndex(self.recommender.model, self.recommender.history)
         except UnsupportedError as error:
             object.__setattr__(self, "why_exact", error.problem)
             say(logging.WARNING, "no approximate index", why=error.problem)

@@ -41,6 +41,7 @@ def _index_card(loaded: Loaded) -> dict[str, Any]:
         return {"kind": "exact"} | ({} if loaded.why_exact is None else {"why": loaded.why_exact})
     recall = loaded.index.recall
     measured = {"recall": round(recall.mean, 4), "k": recall.k, "users": recall.n_users}
+    measured["searching"] = loaded.index.searching
     return {"kind": "approximate", **measured, "seconds": round(loaded.index.seconds, 2)}
 
 
