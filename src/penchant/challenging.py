@@ -90,7 +90,6 @@ class Comparison:
             "challenger": self.challenger,
             "difference": one.difference,
             "interval": [one.low, one.high],
-            "p": one.p,
             "n": self.n,
             "n_users": self.n_users,
             "n_users_without_history": self.n_strange,

@@ -154,6 +154,7 @@ def alone(plan: Plan) -> Iterator[None]:
     try:
         if bring_back(place, plan.previous):
             plan.noted(f"{plan.folder} was missing, as after a crash: the model of {plan.previous} is back there.")
+        check_replaceable(place)  # now, and not when all is fitted
         check_replaceable(plan.previous)
         yield
     finally:

@@ -16,12 +16,14 @@ from penchant.serving.answering import (
     Asked,
     Listing,
     Nearest,
+    alone,
     answers,
     explain,
     history_rows,
     lists,
     nearest,
     predict,
+    takes_long,
 )
 from penchant.serving.catalogue import dumps
 from penchant.serving.events import Event
@@ -105,6 +107,32 @@ def test_the_last_rating_of_a_history_counts(film_model: Path) -> None:
     item, other = loaded.catalogue.ids[:2]
     rows, ratings = history_rows(loaded, ((item, 1.0), (other, 3.0), (item, 4.0)))
     assert dict(zip(rows.tolist(), ratings.tolist(), strict=True)) == {0: 4.0, 1: 3.0}
+
+
+@pytest.mark.parametrize(
+    ("asked", "is_long"),
+    [
+        (Asked(Listing(), None, user=1), False),  # type: ignore[arg-type]
+        (Asked(Listing(k=100, include_seen=True), None, user=1), False),  # type: ignore[arg-type]
+        (Asked(Listing(k=101), None, user=1), True),  # type: ignore[arg-type]
+        (Asked(Listing(reasons=True), None, user=1), True),  # type: ignore[arg-type]
+        (Asked(Listing(intervals=True), None, user=1), True),  # type: ignore[arg-type]
+        (Asked(Listing(diversity=0.5), None, user=1), True),  # type: ignore[arg-type]
+        (Asked(Listing(), None, history=tuple((n, 3.0) for n in range(200))), True),  # type: ignore[arg-type]
+    ],
+)
+def test_what_takes_long_is_not_scored_with_others(asked: Asked, is_long: bool) -> None:
+    assert takes_long(asked) == is_long
+
+
+def test_a_list_by_itself_is_the_list_or_the_error(film_model: Path, tmp_path: Path) -> None:
+    loaded = Loaded.read(film_model)
+    with FeedbackStore.open(str(tmp_path / "feedback.db")) as store:
+        overlay, user = Overlay(store), loaded.recommender.users.ids[1]
+        asked = Asked(Listing(k=3, reasons=True), overlay, b'{"user":1', user)
+        assert [alone(loaded, asked)] == lists(loaded, [asked])
+        with pytest.raises(UnknownIdError):
+            alone(loaded, Asked(Listing(exclude=("nothing",)), overlay, user=user))
 
 
 def test_lists_and_similar_items_in_one_batch(film_model: Path, tmp_path: Path) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ import httpx
 import numpy as np
 import polars as pl
 import pytest
-from running_service import Running, serving
+from running_service import SOURCE, Running, serving
 
 import penchant
 from penchant.serving.app import create_app
@@ -325,3 +328,11 @@ def test_ids_with_slashes(tmp_path: Path) -> None:
         assert running.get("/v1/users/u/3/recommendations").json()["user"] == "u/3"
         assert running.get("/v1/users//recommendations").status_code == 422
         assert 'route="/v1/users/{user}/recommendations"' in running.get("/metrics").text
+
+
+def test_a_model_that_is_not_there_leaves_nothing_behind(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "penchant", "serve", str(tmp_path / "none"), "--port", "0"]
+    found = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(SOURCE)}, capture_output=True, text=True)
+    assert found.returncode == 2
+    assert "none" in found.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -130,9 +130,16 @@ def test_a_body_that_does_not_come_is_given_up(film_model: Path, tmp_path: Path)
     with serving(film_model, tmp_path, "--timeout", "0.5") as running:
         kind = {"content-type": "application/json"}
         found = running.client.post("/v1/recommendations", content=slowly(), headers=kind)
-        assert found.status_code == 503
-        assert found.json()["error"]["code"] == "timed_out"
+        assert found.status_code == 408
+        assert found.json()["error"]["code"] == "too_slow"
         assert running.get("/healthz").status_code == 200
+
+
+def test_files_of_the_page_do_not_count_for_the_rate(film_model: Path, tmp_path: Path) -> None:
+    with serving(film_model, tmp_path, "--rate", "1", "--burst", "3") as running:
+        assert {running.get("/page/mark.svg").status_code for _ in range(10)} == {200}
+        assert running.client.head("/").status_code == 200
+        assert 429 in {running.get("/v1/model").status_code for _ in range(10)}
 
 
 def test_an_origin_that_is_allowed_may_call(film_model: Path, tmp_path: Path) -> None:

@@ -165,3 +165,16 @@ def test_a_service_says_which_version_it_serves(service: Running) -> None:
     version = service.get("/v1/model").json()["version"]
     assert reload(service.url) == version
     assert reload(f"{service.url}/") == version
+
+
+def test_a_file_that_is_no_pid_file_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "ratings.csv"
+    path.write_text("user,item,rating\n")
+    with pytest.raises(SettingError, match="has no number of a process"), held(path):
+        pass
+    assert path.read_text() == "user,item,rating\n"
+    path.write_text("12345\n")  # left behind by a crash
+    with held(path) as write:
+        write()
+        assert path.read_text() == f"{os.getpid()}\n"
+    assert not path.exists()

@@ -110,9 +110,26 @@ def is_light(loaded: Loaded, questions: Sequence[Asked | Nearest]) -> bool:
     return all(isinstance(one, Nearest) or _is_light(loaded, one) for one in questions)
 
 
-def _is_light(loaded: Loaded, asked: Asked) -> bool:
+def takes_long(asked: Asked) -> bool:
+    """Whether one list may take hundreds of milliseconds, which others that it is scored with would wait for."""
     listing = asked.listing
-    if not listing.is_plain or listing.k > LIGHT_ITEMS or len(asked.history) + len(listing.exclude) > LIGHT_ITEMS:
+    return not listing.is_plain or listing.k > LIGHT_ITEMS or len(asked.history) + len(listing.exclude) > LIGHT_ITEMS
+
+
+def alone(loaded: Loaded, asked: Asked) -> bytes:
+    """A list that is scored by itself.
+
+    Raises:
+        UnknownIdError, InputError, SettingError, UnsupportedError: there is none.
+    """
+    (found,) = lists(loaded, [asked])
+    if isinstance(found, Exception):
+        raise found
+    return found
+
+
+def _is_light(loaded: Loaded, asked: Asked) -> bool:
+    if takes_long(asked):
         return False
     return asked.user is None or loaded.is_at_hand(asked.user, asked.overlay)
 

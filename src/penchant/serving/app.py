@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from penchant import __version__
+from penchant.artifact import load_manifest
 from penchant.errors import MissingExtraError, PenchantError, StoreError
 from penchant.serving.answering import answers, is_light, most_at_once
 from penchant.serving.batching import Batcher
@@ -42,6 +43,7 @@ except ImportError as error:
 
 PAGE = Path(__file__).parent / "page"
 POOL = 4  # threads that search, explain and predict
+LONG_POOL = 2  # threads for lists that take long
 STORE_POOL = 16  # threads that wait for the database
 
 
@@ -67,6 +69,7 @@ def create_app(folder: Path, settings: ServiceSettings, keys: Keys | None = None
         ArtifactError: it cannot be used.
         SettingError, StoreError: nor can the store of feedback.
     """
+    load_manifest(folder)  # before a store is made for a model that is not there
     store = FeedbackStore.open(settings.feedback or f"sqlite:///{folder.resolve()}.feedback.db")
     try:
         live = Live(folder, Overlay(store), _options(settings))
@@ -75,7 +78,13 @@ def create_app(folder: Path, settings: ServiceSettings, keys: Keys | None = None
         raise
     room = Room(settings.concurrency, settings.queue)
     observed = Observed(live, room)
-    service = Service(live, observed, ThreadPoolExecutor(POOL, "answering"), ThreadPoolExecutor(STORE_POOL, "store"))
+    service = Service(
+        live,
+        observed,
+        pool=ThreadPoolExecutor(POOL, "answering"),
+        long_pool=ThreadPoolExecutor(LONG_POOL, "long"),
+        store_pool=ThreadPoolExecutor(STORE_POOL, "store"),
+    )
     routes = FastAPI(
         title="penchant",
         version=__version__,
@@ -107,6 +116,7 @@ def _lifespan(service: Service, settings: ServiceSettings) -> Any:
                 await looking
             service.batcher.close()
         service.pool.shutdown()
+        service.long_pool.shutdown()
         service.store_pool.shutdown()
         service.live.overlay.store.close()
 
@@ -155,7 +165,7 @@ def _mount_page(routes: FastAPI) -> None:
     if not (PAGE / "index.html").is_file():
         return
 
-    @routes.get("/", include_in_schema=False)
+    @routes.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
     async def page() -> FileResponse:
         return FileResponse(PAGE / "index.html", headers={"cache-control": "no-cache"})
 

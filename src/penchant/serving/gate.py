@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 import math
 import os
 import re
@@ -19,9 +18,9 @@ from starlette.exceptions import HTTPException
 
 from penchant.serving.keys import Keys
 from penchant.serving.limits import Full, Rates, Room
-from penchant.serving.logs import LOGGER, say
+from penchant.serving.logs import LOGGER, say_answered
 from penchant.serving.observed import Observed
-from penchant.serving.refusals import JSON, Refused, refused
+from penchant.serving.refusals import JSON, TOO_SLOW, Refused, refused
 from penchant.serving.service_settings import ServiceSettings
 
 Message = MutableMapping[str, Any]
@@ -54,11 +53,16 @@ SECURITY = [
 
 def scope_of(method: str, path: str) -> str | None:
     """What a key has to allow; None where no key is needed. A route that does not exist needs one too."""
-    if path in OPEN or path.startswith("/page/"):
+    if path in OPEN or _is_of_the_page(path):
         return None
     if path.startswith(ADMIN):
         return "admin"
     return "write" if path == "/v1/feedback" and method == "POST" else "read"
+
+
+def _is_of_the_page(path: str) -> bool:
+    """One of the dozens of files that a browser asks for at once."""
+    return path == "/" or path.startswith("/page/")
 
 
 class Gate:
@@ -93,6 +97,7 @@ class _Passage:
         self.method, self.path = scope["method"], scope["path"]
         self.status = 0
         self.read = 0
+        self.is_sent_slowly = False
         given = self.headers.get(b"x-request-id", b"")
         self.id = given if REQUEST_ID.fullmatch(given) else b"%s-%x" % (PROCESS, next(NUMBERS))
 
@@ -104,7 +109,7 @@ class _Passage:
                 async with asyncio.timeout(self.gate.settings.timeout):
                     await self._inside()
         except TimeoutError:
-            await self._refuse(_busy("timed_out", "The answer took too long."))
+            await self._refuse(TOO_SLOW if self.is_sent_slowly else _busy("timed_out", "The answer took too long."))
         except Exception as error:
             found = refused(error)
             if found.status == 500:
@@ -117,9 +122,7 @@ class _Passage:
     def _tell(self, seconds: float) -> None:
         route = getattr(self.scope.get("route"), "path", "").replace(":path", "") or "none"
         self.gate.observed.answered(route, self.method if route != "none" else "any", self.status, seconds)
-        if LOGGER.isEnabledFor(logging.INFO):
-            fields = {"request": self.id.decode(), "method": self.method, "route": route, "status": self.status}
-            say(logging.INFO, "answered", **fields, milliseconds=round(1000 * seconds, 2))
+        say_answered(self.id, self.method if self.method.isalpha() else "any", route, self.status, seconds)
 
     # --- who may ----------------------------------------------------------------------------------------
 
@@ -132,7 +135,7 @@ class _Passage:
             except Refused:
                 self._check_rate("?" + sender)  # guesses are counted by address
                 raise
-        if self.path not in UNQUEUED:
+        if self.path not in UNQUEUED and not _is_of_the_page(self.path):
             self._check_rate(sender)
         if self.method in ("POST", "PUT", "PATCH"):
             self._check_body()
@@ -189,7 +192,9 @@ class _Passage:
             self.gate.room.leave()
 
     async def _counted(self) -> Message:
+        self.is_sent_slowly = True
         message = await self._receive()
+        self.is_sent_slowly = bool(message.get("more_body"))
         if message["type"] == "http.request":
             self.read += len(message.get("body", b""))
             if self.read > self.gate.settings.max_body:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import logging
 import os
 import secrets
 import tempfile
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from penchant.errors import InputError, SettingError
+from penchant.serving.logs import say
 
 SCOPES = ("read", "write", "admin")
 FORMAT = "penchant keys"
@@ -76,8 +78,9 @@ class Keys:
             if stamp != self._stamp:
                 try:
                     self._keys, self._stamp = tuple(read_keys(self.path)), stamp
-                except InputError:
+                except InputError as error:
                     self._keys, self._stamp = (), stamp
+                    say(logging.ERROR, "no key opens anything: the file of keys cannot be used", why=error.problem)
             return self._keys
 
 

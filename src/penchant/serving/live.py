@@ -120,7 +120,7 @@ class Loaded:
         recommender: that answers.
         manifest: of the artifact.
         version: the start of the manifest's checksum, which covers every byte of the artifact.
-        fitted: when the artifact was written, ISO 8601 in UTC.
+        saved: when the artifact was written where it lies, ISO 8601 in UTC.
         options: how it is held.
         index: what finds lists without a look at every item, if it is to.
         why_exact: why not, where the options ask for it.
@@ -129,7 +129,7 @@ class Loaded:
     recommender: Recommender
     manifest: dict[str, Any]
     version: str
-    fitted: str
+    saved: str
     options: LoadOptions = field(default_factory=LoadOptions)
     index: ItemIndex | None = field(init=False, default=None)
     why_exact: str | None = field(init=False, default=None)

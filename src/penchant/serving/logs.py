@@ -39,6 +39,33 @@ def prepare(level: str) -> None:
         )
 
 
+class _Clock:
+    """The time as logs have it, written out once a second."""
+
+    def __init__(self) -> None:
+        self._second, self._text = -1, ""
+
+    def now(self) -> str:
+        """As 2026-01-31T23:59:59.123Z."""
+        moment = time.time()
+        second = int(moment)
+        if second != self._second:
+            self._second, self._text = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return f"{self._text}.{int(1000 * (moment - second)):03}Z"
+
+
+_CLOCK = _Clock()
+
+
+def say_answered(request: bytes, method: str, route: str, status: int, seconds: float) -> None:
+    """The line of a request, as `say` would write it, but without the library: that took half as long as a list."""
+    if LOGGER.isEnabledFor(logging.INFO):
+        sys.stderr.write(
+            f'{{"time": "{_CLOCK.now()}", "level": "info", "message": "answered", "request": "{request.decode()}",'
+            f' "method": "{method}", "route": "{route}", "status": {status}, "milliseconds": {1000 * seconds:.2f}}}\n'
+        )
+
+
 def say(level: int, message: str, **fields: Any) -> None:
     """Log a message with fields."""
     if LOGGER.isEnabledFor(level):

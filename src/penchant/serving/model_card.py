@@ -18,7 +18,7 @@ def model_card(loaded: Loaded) -> bytes:
     card = {
         "model": manifest["model"],
         "version": loaded.version,
-        "fitted": loaded.fitted,
+        "saved": loaded.saved,
         "penchant": manifest["penchant"],
         "data": _shareable(about.get("data") or {}) | {"n_items": len(recommender.items)},
         "split": about.get("split"),

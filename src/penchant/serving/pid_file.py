@@ -56,6 +56,7 @@ def _opened(path: Path) -> int:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 with suppress(FileNotFoundError):  # removed between the two by the service before
                     if os.path.samestat(os.fstat(descriptor), path.stat()):
+                        _check_is_ours(path, os.pread(descriptor, 32, 0))
                         os.ftruncate(descriptor, 0)
                         return descriptor
             except BaseException:
@@ -68,6 +69,11 @@ def _opened(path: Path) -> int:
         ) from None
     except OSError as error:
         raise SettingError(f"{path} cannot be written: {error.strerror}.", remedy="Give another --pid-file.") from error
+
+
+def _check_is_ours(path: Path, content: bytes) -> None:
+    if content.strip() and not content.strip().isdigit():
+        raise SettingError(f"{path} is there, and has no number of a process.", remedy="Give another --pid-file.")
 
 
 def hang_up(path: Path) -> int:

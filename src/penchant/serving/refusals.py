@@ -44,6 +44,8 @@ class Refused(Exception):  # noqa: N818, as it is said: the request is refused
         return dumps({"error": {"code": self.code, "message": self.message, "hint": self.hint}})
 
 
+TOO_SLOW = Refused(408, "too_slow", "The request took too long to arrive.", "Send it in one piece.")
+
 # Of the first class that an error belongs to.
 KINDS: tuple[tuple[type[PenchantError], int, str], ...] = (
     (UnknownIdError, 404, "unknown_item"),

@@ -67,12 +67,14 @@ class Service:
         observed: counters.
         store_pool: threads that wait for the database.
         pool: threads for all other work that is not scoring lists.
+        long_pool: threads for lists that take long, so that others do not wait for them.
         batcher: of lists and similar items, made when the event loop runs.
     """
 
     live: Live
     observed: Observed
     pool: ThreadPoolExecutor
+    long_pool: ThreadPoolExecutor
     store_pool: ThreadPoolExecutor
     batcher: Batcher | None = None
     is_ready: bool = False
@@ -119,7 +121,12 @@ class Service:
         """The answer to what is scored together with others."""
         if self.batcher is None:
             raise Refused(503, "starting", "The service is starting.", headers={"Retry-After": "1"})
-        answer: bytes = await self.batcher.ask(loaded, question)
+        answer: bytes
+        if isinstance(question, Asked) and answering.takes_long(question):
+            loop = asyncio.get_running_loop()
+            answer = await loop.run_in_executor(self.long_pool, answering.alone, loaded, question)
+        else:
+            answer = await self.batcher.ask(loaded, question)
         return answer
 
     def reload(self) -> bytes:

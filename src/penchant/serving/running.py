@@ -17,7 +17,7 @@ from penchant.errors import MissingExtraError, PenchantError, SettingError
 from penchant.serving.app import Made, create_app
 from penchant.serving.keys import Keys
 from penchant.serving.logs import prepare, say
-from penchant.serving.refusals import Refused
+from penchant.serving.refusals import TOO_SLOW, Refused
 from penchant.serving.service_settings import ServiceSettings
 
 try:
@@ -26,7 +26,6 @@ try:
 except ImportError as error:
     raise MissingExtraError("Serving", extra="serve") from error
 
-TOO_SLOW = Refused(408, "too_slow", "The request took too long to arrive.", "Send it in one piece.")
 NOT_HTTP = Refused(400, "not_http", "This is no HTTP, or a line of it is too long.", "Ask for less at a time.")
 BACKLOG = 2048
 SETTLING = 0.1  # seconds from the last connection that is accepted to the first idle one that is closed

@@ -49,10 +49,11 @@ function head(model) {
   );
 }
 
-function fitted({ fitted: when, log }) {
+function fitted({ saved: when, log }) {
   const date = when ? new Date(when) : null;
-  const day = date && !Number.isNaN(date.valueOf()) ? ` on ${dayOf(date)}` : "";
-  return log?.fit_seconds ? `Fitted${day} in ${log.fit_seconds.toFixed(1)} s.` : day ? `Fitted${day}.` : "";
+  const day = date && !Number.isNaN(date.valueOf()) ? `Saved on ${dayOf(date)}` : "";
+  const took = log?.fit_seconds ? `fitted in ${log.fit_seconds.toFixed(1)} s` : "";
+  return day && took ? `${day}, ${took}.` : day ? `${day}.` : "";
 }
 
 function period({ times }) {

@@ -17,7 +17,8 @@ export function item(app, id) {
   const box = h("div", { class: "item-box" });
   view.element.append(back, box);
   fill(box, async () => {
-    const one = await ask(`v1/items/${place(id)}`);
+    const one = await known(id);
+    if (one.failure) return emptiness(one.failure.message, "It may have been in a model before this one. Search for another.");
     view.title = parts(one.name)[0];
     document.title = `${view.title} · penchant`;
     const why = reasons(app, one);
@@ -25,6 +26,16 @@ export function item(app, id) {
     return [about(app, one), h("div", { class: "item-columns" }, why.element, neighbours(app, one))];
   }, skeleton(5));
   return view;
+}
+
+/** The item, or the failure where the model has none of this id: asking again would not bring it. */
+async function known(id) {
+  try {
+    return await ask(`v1/items/${place(id)}`);
+  } catch (failure) {
+    if (failure.status !== 404) throw failure;
+    return { failure };
+  }
 }
 
 function about(app, one) {
@@ -80,11 +91,11 @@ function waterfall(app, told) {
   const largest = Math.max(1e-9, ...told.items.map((cause) => Math.abs(cause.adds)), Math.abs(told.rest));
   const strongest = [...told.items].sort((a, b) => Math.abs(b.adds) - Math.abs(a.adds));
   const [shown, others] = [strongest.slice(0, N_CAUSES).sort((a, b) => b.adds - a.adds), strongest.slice(N_CAUSES)];
-  const rows = shown.map((cause) => causeRow(causeName(cause), cause.adds, largest));
+  const rates = app.model.rating_scale !== null;
+  const rows = shown.map((cause) => causeRow(causeName(cause, rates), cause.adds, largest));
   const rest = told.rest + others.reduce((sum, cause) => sum + cause.adds, 0);
   if (others.length) rows.push(causeRow(plural(others.length, "other rating"), rest, largest));
   else if (Math.abs(rest) >= 0.005) rows.push(causeRow("what no rating alone explains", rest, largest));
-  const rates = app.model.rating_scale !== null;
   return h(
     "div", { class: "causes" },
     h("dl", { class: "causes-list" }, rates ? totalRow("An average visitor", told.average) : null, ...rows.flat(), totalRow(rates ? "You" : "Your score", told.score)),
@@ -92,10 +103,10 @@ function waterfall(app, told) {
   );
 }
 
-function causeName(cause) {
+function causeName(cause, rates) {
   const [title] = parts(cause.name);
   const link = h("a", { href: itemPlace(cause.item) }, title);
-  return cause.rating == null ? link : [link, h("span", { class: "faint" }, ` ${rating(cause.rating)}`)];
+  return cause.rating == null || !rates ? link : [link, h("span", { class: "faint" }, ` ${rating(cause.rating)}`)];
 }
 
 function causeRow(name, adds, largest) {
