@@ -70,7 +70,7 @@ function reasons(app, one) {
   const draw = () => fill(box, () => causes(app, one), skeleton(4, "line"));
   draw();
   app.ratings.addEventListener("change", draw);
-  const element = h("section", { class: "panel", "aria-labelledby": "why" }, h("div", { class: "head" }, h("h2", { id: "why" }, "What your ratings say")), box);
+  const element = h("section", { class: "panel", "aria-labelledby": "why" }, h("div", { class: "head" }, h("h2", { id: "why" }, app.model.rating_scale === null ? "What you like says" : "What your ratings say")), box);
   return { element, end: () => app.ratings.removeEventListener("change", draw) };
 }
 
