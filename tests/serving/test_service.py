@@ -26,6 +26,8 @@ HOSTILE = [
     ("/v1/items/none/similar", 404, "unknown_item"),
     ("/v1/items/1/similar?k=0", 422, "invalid"),
     ("/v1/items?limit=1000000", 422, "invalid"),
+    ("/v1/items?k=3", 422, "invalid"),
+    ("/v1/map?k=3", 422, "invalid"),
     ("/v1/users/1/recommendations?k=0", 422, "invalid"),
     ("/v1/users/1/recommendations?k=x", 422, "invalid"),
     ("/v1/users/1/recommendations?kk=3", 422, "invalid"),

@@ -23,11 +23,13 @@ from penchant.serving.model_card import model_card
 from penchant.serving.observed import CONTENT_TYPE, Observed
 from penchant.serving.refusals import Refused
 from penchant.serving.schemas import (
+    Extent,
     Feedback,
     Pairs,
     PathId,
     Rated,
     Refusal,
+    Typed,
     Visitor,
     Why,
     listing_parameters,
@@ -191,10 +193,8 @@ def _lists(router: APIRouter, service: Service) -> None:
 
 def _items(router: APIRouter, service: Service) -> None:
     @router.get("/v1/items", summary="Items by what somebody types; the most popular where nothing is typed")
-    async def search(
-        search: Annotated[str, Query(max_length=200)] = "", limit: Annotated[int, Query(ge=1, le=100)] = 10
-    ) -> Response:
-        return sent(await service.run(answering.search, service.live.loaded, search, limit))
+    async def search(typed: Annotated[Typed, Query()]) -> Response:
+        return sent(await service.run(answering.search, service.live.loaded, typed.search, typed.limit))
 
     @router.get(
         ITEM_LIKE,
@@ -211,8 +211,8 @@ def _items(router: APIRouter, service: Service) -> None:
         return sent(loaded.catalogue.described(loaded.recommender.items.row(item)))
 
     @router.get("/v1/map", summary="Items on the first two principal components of their factors")
-    async def map_of_items(limit: Annotated[int, Query(ge=1, le=20_000)] = 1_000) -> Response:
-        return sent(await service.run(service.live.loaded.catalogue.map, limit))
+    async def map_of_items(extent: Annotated[Extent, Query()]) -> Response:
+        return sent(await service.run(service.live.loaded.catalogue.map, extent.limit))
 
 
 def _reasons(router: APIRouter, service: Service) -> None:

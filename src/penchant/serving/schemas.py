@@ -87,6 +87,19 @@ class Near(Body):
     k: int = Field(10, ge=1, le=MOST_ITEMS, description="How many items.")
 
 
+class Typed(Body):
+    """What is asked of a search, as the query of a URL."""
+
+    search: str = Field("", max_length=200, description="What somebody has typed.")
+    limit: int = Field(10, ge=1, le=100, description="How many items at most.")
+
+
+class Extent(Body):
+    """What is asked of the map, as the query of a URL."""
+
+    limit: int = Field(1_000, ge=1, le=20_000, description="How many items, the most popular.")
+
+
 LISTS = ("where", "exclude")
 
 
