@@ -10,7 +10,7 @@ import pytest
 from running_service import films
 
 import penchant
-from penchant.errors import UnknownIdError
+from penchant.errors import UnknownIdError, UnsupportedError
 from penchant.models import MODELS, model_class
 from penchant.serving.answering import (
     Asked,
@@ -107,6 +107,14 @@ def test_the_last_rating_of_a_history_counts(film_model: Path) -> None:
     item, other = loaded.catalogue.ids[:2]
     rows, ratings = history_rows(loaded, ((item, 1.0), (other, 3.0), (item, 4.0)))
     assert dict(zip(rows.tolist(), ratings.tolist(), strict=True)) == {0: 4.0, 1: 3.0}
+
+
+def test_lists_are_there_though_the_model_has_no_similar_items(film_model: Path, tmp_path: Path) -> None:
+    read = penchant.read_ratings(film_model.parent / "ratings.csv")
+    loaded = Loaded.read(penchant.fit(read, "bias").save(tmp_path / "bias"))
+    near, listed = answers(loaded, [Nearest(0, 3), Asked(Listing(k=2), None)])  # type: ignore[arg-type]
+    assert isinstance(near, UnsupportedError)
+    assert isinstance(listed, bytes)
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from penchant.errors import UnsupportedError
 from penchant.models.base import PAIRS_A_TIME, Explanation, Floats, Rows, Shapes
 from penchant.models.fitting import FitLog, FitOptions, run_epochs
 from penchant.models.memory import FLOAT, Parts, Sizes
-from penchant.models.preferences import WEIGHTING, PreferenceModel, Weighting, weigh
-from penchant.models.products import FromProducts, with_bias
+from penchant.models.preferences import WEIGHTING, Weighting, weigh
+from penchant.models.products import BiasedPreferences
 from penchant.models.schedule import SCHEDULES, ScheduleName
 from penchant.models.settings import Settings, setting
 from penchant.models.sgd_training import TILED, Tiles, count_blocks, row_width
@@ -62,7 +62,7 @@ class BprSettings(Settings):
 
 
 @final
-class Bpr(PreferenceModel, FromProducts):
+class Bpr(BiasedPreferences):
     """score = item bias + user factors . item factors, higher for what a user takes than for what not.
 
     What is minimised is the sum over all taken (u, i) of
@@ -101,31 +101,6 @@ class Bpr(PreferenceModel, FromProducts):
             "average": users.mean(axis=0, dtype=np.float64).astype(np.float32),
         }
         return log
-
-    def user_vectors(self, user_rows: Rows) -> Floats:
-        """The factors of each user, (n, factors)."""
-        return self._parameter("user_factors")[user_rows]
-
-    def scores_of(self, user_vectors: Floats) -> Floats:
-        scores: Floats = user_vectors @ self._parameter("item_factors").T
-        scores += self._parameter("item_biases")
-        return scores
-
-    def item_points(self) -> Floats:
-        """The bias is a coordinate of its own."""
-        return with_bias(self._parameter("item_factors"), self._parameter("item_biases"))
-
-    def directions(self, user_vectors: Floats) -> Floats:
-        return with_bias(user_vectors, np.ones(len(user_vectors), np.float32))
-
-    def scores_from(self, user_vectors: Floats, products: Floats) -> Floats:
-        del user_vectors
-        return products
-
-    def _pair_scores(self, user_rows: Rows, item_rows: Rows) -> Floats:
-        p, q = self._parameter("user_factors")[user_rows], self._parameter("item_factors")[item_rows]
-        scores: Floats = np.einsum("nf,nf->n", p, q)
-        return scores + self._parameter("item_biases")[item_rows]
 
     def _fold(self, item_rows: Rows, weights: Floats) -> Floats:
         return self._newcomer(item_rows, weights).most_probable().astype(np.float32)

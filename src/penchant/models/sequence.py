@@ -14,8 +14,8 @@ from penchant.models.attention import PLACES_A_TIME, Attention, Histories, Padde
 from penchant.models.base import PAIRS_A_TIME, Explanation, Floats, Rows, Shapes
 from penchant.models.fitting import FitLog, FitOptions, run_epochs
 from penchant.models.memory import FLOAT, Parts, Sizes
-from penchant.models.preferences import SCORES_A_TIME, PreferenceModel
-from penchant.models.products import FromProducts, with_bias
+from penchant.models.preferences import SCORES_A_TIME
+from penchant.models.products import BiasedPreferences
 from penchant.models.schedule import ScheduleName
 from penchant.models.settings import Settings, setting
 
@@ -48,7 +48,7 @@ class SequenceSettings(Settings):
 
 
 @final
-class Sequence(PreferenceModel, FromProducts):
+class Sequence(BiasedPreferences):
     """score = item bias + the state after a user's history . item factors, by SASRec's network and gSASRec's loss.
 
     Kang and McAuley 2018, Petrov and Macdonald 2023. The state is the user vector: what follows after a start and the
@@ -87,31 +87,6 @@ class Sequence(PreferenceModel, FromProducts):
         from penchant.models.torch_training import find_device
 
         find_device(device)
-
-    def user_vectors(self, user_rows: Rows) -> Floats:
-        """The state after each user's history, (n, factors)."""
-        return self._parameter("user_factors")[user_rows]
-
-    def scores_of(self, user_vectors: Floats) -> Floats:
-        scores: Floats = user_vectors @ self._parameter("item_factors").T
-        scores += self._parameter("item_biases")
-        return scores
-
-    def item_points(self) -> Floats:
-        """The bias is a coordinate of its own."""
-        return with_bias(self._parameter("item_factors"), self._parameter("item_biases"))
-
-    def directions(self, user_vectors: Floats) -> Floats:
-        return with_bias(user_vectors, np.ones(len(user_vectors), np.float32))
-
-    def scores_from(self, user_vectors: Floats, products: Floats) -> Floats:
-        del user_vectors
-        return products
-
-    def _pair_scores(self, user_rows: Rows, item_rows: Rows) -> Floats:
-        p, q = self._parameter("user_factors")[user_rows], self._parameter("item_factors")[item_rows]
-        scores: Floats = np.einsum("nf,nf->n", p, q)
-        return scores + self._parameter("item_biases")[item_rows]
 
     def _fold(self, item_rows: Rows, weights: Floats) -> Floats:
         """The state after the items in the order in which they are given."""

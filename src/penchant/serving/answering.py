@@ -380,15 +380,17 @@ def explain(loaded: Loaded, known: Known, item: Id, start: bytes) -> bytes:
 
 
 def nearest(loaded: Loaded, questions: Sequence[Nearest]) -> list[bytes | Exception]:
-    """The items most like some others, each answer as JSON.
-
-    Raises:
-        UnsupportedError: the model has no item factors.
-    """
+    """The items most like some others, each answer as JSON; or why there is none, of a model without item factors."""
+    if not questions:
+        return []
+    try:
+        neighbours = loaded.recommender.neighbours
+    except UnsupportedError as error:
+        return [error] * len(questions)
     found: dict[Nearest, bytes] = {}
     for k in dict.fromkeys(one.k for one in questions):
         asked = list(dict.fromkeys(one for one in questions if one.k == k))
-        like = loaded.recommender.neighbours.nearest(np.array([one.row for one in asked], np.int32), k)
+        like = neighbours.nearest(np.array([one.row for one in asked], np.int32), k)
         for one, ranked in zip(asked, like, strict=True):
             found[one] = _like(loaded, one.row, ranked)
             loaded.lists.put(one, found[one])
