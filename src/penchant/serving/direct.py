@@ -1,8 +1,8 @@
 """The routes that are asked most, answered without the framework.
 
-A list for a user takes 24 to 48 µs to score and write down, by how many are scored together; matching the route, reading
-parameters and making a response in the framework take 55 more. What is asked here is declared to the framework too, for OpenAPI and for refusals of
-other methods, and both call the same functions of `Service`.
+A list for a user takes 24 to 48 µs to score and write down, by how many are scored together; matching the route,
+reading parameters and making a response in the framework take 55 more. What is asked here is declared to the framework
+too, for OpenAPI and for refusals of other methods, and both call the same functions of `Service`.
 """
 
 from __future__ import annotations
