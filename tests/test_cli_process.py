@@ -158,6 +158,7 @@ def signalled(folder: Path, arguments: list[str], after: str, number: int) -> tu
         rest, err = process.communicate(timeout=60)
     finally:
         process.kill()
+        process.communicate()
     assert "Traceback" not in err
     return process.returncode, "".join(lines) + rest, err
 

@@ -16,6 +16,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "penchant"
 READING_ORDER = [
     "errors",
     "machine",
+    "signals",
     "threads",
     "seeds",
     "kernels",
@@ -161,7 +162,6 @@ READING_ORDER = [
     "own_modules",
     "job",
     "comparing",
-    "signals",
     "challenging",
     "retraining",
     "search_space",

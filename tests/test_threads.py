@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -125,3 +128,41 @@ def test_who_stops_early_leaves_no_thread_behind() -> None:
     assert next(found) == 1
     found.close()  # type: ignore[attr-defined]
     assert threading.active_count() == before
+
+
+INTERRUPTED = """
+import random, signal
+import numpy as np
+from penchant import signals
+from penchant.threads import Workers, in_order
+
+def interrupt(number, frame):
+    raise KeyboardInterrupt
+
+signals.BOTH = (signal.SIGALRM,)  # the only signal with a timer so fine
+signal.signal(signal.SIGALRM, interrupt)
+draw = random.Random(7)
+
+def share():
+    with Workers(2) as workers:
+        while True:
+            workers.share(np.arange(4), lambda pieces: None)
+
+def in_turn():
+    for _ in in_order(lambda task: task, iter(int, 1), 2):
+        pass
+
+for number in range(3000):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, draw.uniform(2e-5, 8e-4))
+        (share if number % 2 else in_turn)()
+    except KeyboardInterrupt:
+        pass
+print("through")
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="timers of POSIX")
+def test_an_interruption_anywhere_leaves_no_lock_taken() -> None:
+    run = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=120)
+    assert (run.stdout, run.stderr) == ("through\n", "")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from penchant.signals import held_back
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,18 +82,20 @@ def in_order(work: Callable[[T], U], tasks: Iterable[T], threads: int) -> Iterat
 
 def _by_threads(work: Callable[[T], U], tasks: Iterator[T], threads: int) -> Iterator[U]:
     waiting: deque[Future[U]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        try:
+    pool = ThreadPoolExecutor(threads)
+    try:
+        with held_back():
             for task in islice(tasks, threads):
                 waiting.append(pool.submit(work, task))
-            while waiting:
+        while waiting:
+            with held_back():
                 result = waiting.popleft().result()
                 for task in islice(tasks, 1):
                     waiting.append(pool.submit(work, task))
-                yield result
-        finally:  # also when the caller stops, or presses Ctrl-C
-            for one in waiting:
-                one.cancel()
+            yield result
+    finally:  # also when the caller stops, or presses Ctrl-C
+        with held_back():
+            pool.shutdown(cancel_futures=True)
 
 
 class Workers:
@@ -105,14 +109,19 @@ class Workers:
         self._others = ThreadPoolExecutor(threads - 1) if threads > 1 else None
 
     def share(self, pieces: Numbers, work: Callable[[Numbers], None]) -> None:
-        """Deal the pieces out to the threads, and wait for all."""
+        """Deal the pieces out to the threads, and wait for all; Ctrl-C waits with it."""
+        if self._others is None:
+            work(pieces.copy())
+            return
         threads = min(self.threads, len(pieces))
-        others = []
-        if self._others is not None:
+        with held_back():
             others = [self._others.submit(work, self._dealt(pieces, threads, one)) for one in range(1, threads)]
-        work(self._dealt(pieces, max(threads, 1), 0))
-        for other in others:
-            other.result()
+            try:
+                work(self._dealt(pieces, max(threads, 1), 0))
+            finally:
+                wait(others)
+            for other in others:
+                other.result()
 
     @staticmethod
     def _dealt(pieces: Numbers, threads: int, one: int) -> Numbers:
@@ -123,4 +132,5 @@ class Workers:
 
     def __exit__(self, *_: object) -> None:
         if self._others is not None:
-            self._others.shutdown()
+            with held_back():
+                self._others.shutdown()

@@ -23,6 +23,7 @@ from penchant.data.numbers import Meaning, Meanings
 from penchant.data.tables import Table, from_frame, is_frame, read_table, simplify
 from penchant.data.vocabulary import Vocabulary
 from penchant.errors import DataError, SettingError
+from penchant.signals import held_back
 
 ENTITIES = {"&amp;": "&", "&lt;": "<", "&gt;": ">", "&quot;": '"', "&#39;": "'"}
 Duplicates = Literal["last", "first", "mean", "sum", "error"]
@@ -295,7 +296,7 @@ def _other_number(folder: Path, layout: Layout, n_ratings: int) -> tuple[str, ..
 def _given(tables: _Tables, found: naming.Columns, is_implicit: bool) -> tuple[_Given, tuple[str, ...]]:
     """The columns of the ratings table, without lines that are no ratings, and a note on these."""
     table = tables.ratings
-    with ThreadPoolExecutor() as pool:
+    with held_back(), ThreadPoolExecutor() as pool:
         user_ids = pool.submit(values.ids, table, found.user, "user")
         item_ids = pool.submit(values.ids, table, found.item, "item")
         ratings = pool.submit(weights if is_implicit else values.ratings, table, found.rating)
@@ -357,7 +358,7 @@ def _describe(
 
 
 def _assemble(tables: _Tables, user_column: str, given: _Given, described: Described) -> Interactions:
-    with ThreadPoolExecutor() as pool:
+    with held_back(), ThreadPoolExecutor() as pool:
         encoded = pool.submit(_encode, given.user_ids, "user")
         items, item_rows = _encode(described.ids, "item")
         users, user_rows = encoded.result()

@@ -28,7 +28,8 @@ except ImportError as error:
 
 NOT_HTTP = Refused(400, "not_http", "This is no HTTP, or a line of it is too long.", "Ask for less at a time.")
 BACKLOG = 2048
-SETTLING = 0.1  # seconds from the last connection that is accepted to the first idle one that is closed
+SETTLING = 1.0  # seconds that connections without a request get for one more, which is answered and the last
+LOOKING = 0.02  # seconds between two looks at whether there are any
 SWITCH = 0.0005  # seconds: how long the thread that answers waits for one that scores, where both run Python
 
 
@@ -109,7 +110,9 @@ class _Server(uvicorn.Server):
         for connection in accepted:
             with suppress(OSError):
                 await loop.connect_accepted_socket(self._protocol, connection)
-        await asyncio.sleep(SETTLING)
+        until = loop.time() + SETTLING
+        while self.server_state.connections and loop.time() < until and not self.force_exit:
+            await asyncio.sleep(LOOKING)
         await super().shutdown(sockets)
 
     def _protocol(self) -> asyncio.Protocol:
