@@ -14,6 +14,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -822,6 +823,26 @@ def test_a_disk_that_refuses_leaves_the_old_model_whole(
     assert str(copy) in caught.value.problem
     assert list(copy.parent.iterdir()) == ([copy] if there else [])
     assert not there or contents(copy) == before
+
+
+def test_what_a_killed_process_left_is_removed_a_day_later(tmp_path: Path) -> None:
+    recommender = small_recommender("bias")
+    left = {name: tmp_path / f".model.{name}" for name in ("killed__", "recent__", "of_other", "a_file__")}
+    for name in ("killed__", "recent__", "of_other"):
+        left[name].mkdir()
+        (left[name] / "users.parquet").write_bytes(b"half")
+    (left["of_other"] / "photo.jpg").write_bytes(b"a photo")
+    left["a_file__"].write_bytes(b"a file")
+    days_ago = time.time() - 2 * 24 * 60 * 60
+    for name in ("killed__", "of_other", "a_file__"):
+        os.utime(left[name], (days_ago, days_ago))
+    recommender.save(tmp_path / "model")
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "model",
+        ".model.recent__",
+        ".model.of_other",
+        ".model.a_file__",
+    }
 
 
 @pytest.mark.parametrize("fails", [full, interrupted], ids=["full", "Ctrl-C"])

@@ -233,5 +233,5 @@ class Never(Silent):
 def test_a_model_that_cannot_learn_from_the_table_is_named_before_any_is_fitted(models: list[str], named: str) -> None:
     table = pl.DataFrame({"user": [1, 1, 2, 2, 3, 3], "item": [1, 2, 1, 3, 2, 3]})
     taken = penchant.read_ratings(table, implicit=True)
-    with pytest.raises(UnsupportedError, match=f"A {named} model learns from"):
+    with pytest.raises(UnsupportedError, match=f"The {named} model learns from"):
         compare(taken, models, valid_fraction=0.3, listener=Never())

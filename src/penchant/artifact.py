@@ -10,12 +10,15 @@ docs/artifact.md is the specification. Nothing in it is code, and nothing is unp
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import io
 import json
 import os
 import shutil
 import tempfile
+import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +38,7 @@ ARRAYS = "arrays.safetensors"
 USERS = "users.parquet"
 ITEMS = "items.parquet"
 FILES = (ARRAYS, USERS, ITEMS)
+LEFT_FOR = 24 * 60 * 60.0  # seconds after which nobody writes an unfinished artifact any more
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,7 @@ def save_artifact(artifact: Artifact, folder: Path, previous: Path | None = None
             if one is not None:
                 check_replaceable(one)
         place.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(place)
         beside = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
         try:
             _write(files, beside)
@@ -83,6 +88,15 @@ def save_artifact(artifact: Artifact, folder: Path, previous: Path | None = None
             f"{folder} cannot be written: {getattr(error, 'strerror', None) or error}.",
             remedy="Choose a folder with room that you may write.",
         ) from error
+
+
+def _sweep(place: Path) -> None:
+    """Remove what processes that were killed while they wrote have left beside a place, once it is a day old."""
+    for left in place.parent.glob(f".{glob.escape(place.name)}.????????"):
+        with suppress(OSError):
+            is_old = time.time() - left.lstat().st_mtime > LEFT_FOR
+            if is_old and not left.is_symlink() and {one.name for one in left.iterdir()} <= {MANIFEST, *FILES}:
+                shutil.rmtree(left)
 
 
 def load_artifact(folder: Path) -> Artifact:

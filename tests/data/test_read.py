@@ -624,7 +624,7 @@ def test_title_as_item_makes_duplicates(put: Put) -> None:
     assert triples(data) == [(1, "Ants", 4.0), (1, "Emma", 3.0), (3, "Ants", 1.0)]
     assert data.notes == (
         "1 items share their 'title' with another and are one item now.",
-        "1 ratings repeat a user and an item: the last by line is kept.",
+        "1 rating repeats a user and an item: the last by line is kept.",
     )
     assert_place(error_of(ratings, items=films, item="title", duplicates="error"), ratings, 4, None)
 
@@ -1034,7 +1034,7 @@ def test_book_crossing_as_dumped(put: Put, tmp_path: Path) -> None:
     assert data.notes == (
         "BX-Books.csv is published with some lines too long; surplus fields are dropped.",
         "2 lines with a rating of 0 (implicit feedback) are left out.",
-        "1 ratings repeat a user and an item: the last by line is kept.",
+        "1 rating repeats a user and an item: the last by line is kept.",
     )
     path = tmp_path / "book-crossing" / "BX-Book-Ratings.csv"
     error = error_of(tmp_path / "book-crossing", duplicates="error")

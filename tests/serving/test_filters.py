@@ -345,7 +345,7 @@ def test_a_model_that_ranks_predicts_nothing(ranking: Recommender, described: Sp
         lambda: ranking.evaluate(described.train),
         lambda: ranking.coverage(described.train),
     ):
-        with pytest.raises(UnsupportedError, match="A counting model ranks items"):
+        with pytest.raises(UnsupportedError, match="The counting model ranks items"):
             ask()
 
 

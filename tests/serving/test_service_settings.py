@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from penchant.errors import SettingError
-from penchant.serving.service_settings import describe, read_settings
+from penchant.serving.service_settings import describe, read_settings, unheard
 
 
 def test_a_flag_wins_over_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,3 +39,21 @@ def test_what_others_can_reach_needs_keys(host: str) -> None:
 def test_every_setting_is_described() -> None:
     assert all(one.help.endswith(".") for one in describe())
     assert {"--host", "--feedback", "--max-body"} <= {one.flag for one in describe()}
+
+
+@pytest.mark.parametrize("proxies", ["", "*", "10.0.0.1", "10.0.0.0/8, ::1"])
+def test_proxies_are_named_by_address_or_network(proxies: str) -> None:
+    assert read_settings(trusted_proxies=proxies).trusted_proxies == proxies
+
+
+def test_a_proxy_without_an_address_is_refused() -> None:
+    with pytest.raises(SettingError, match=r"--trusted-proxies is 'foo': foo is no address such as 10\.0\.0\.1"):
+        read_settings(trusted_proxies="foo")
+
+
+def test_variables_that_are_nearly_settings_are_told() -> None:
+    variables = ["PENCHANT_PROT", "PENCHANT_PORT", "penchant_queu", "PENCHANT_SERVICE_HOST", "PENCHANT_DATA", "PATH"]
+    assert unheard(variables) == [
+        "PENCHANT_PROT is no setting. Is PENCHANT_PORT meant?",
+        "penchant_queu is no setting. Is PENCHANT_QUEUE meant?",
+    ]

@@ -213,7 +213,7 @@ def _draw_calibration(folder: Path, recommender: Any) -> Drawn:
 
     if recommender.model.ranks_only:
         raise UnsupportedError(
-            f"A {recommender.model.name} model predicts no ratings, so it has no intervals.",
+            f"The {recommender.model.name} model predicts no ratings, so it has no intervals.",
             remedy="Fit a model of ratings, such as mf or bayes.",
         )
     coverage = kept_coverage(recommender.about)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import UnionType
@@ -30,9 +31,11 @@ def serve(model_dir: ModelDir, context: typer.Context) -> None:
     from penchant.serving.pid_file import held
     from penchant.serving.running import address_of, listen
     from penchant.serving.running import serve as run
-    from penchant.serving.service_settings import read_settings
+    from penchant.serving.service_settings import read_settings, unheard
 
     settings = read_settings(**context.obj)
+    for note in unheard(os.environ):
+        terminal.warn(note)
     keys = None if settings.keys is None else Keys.load(settings.keys)
     with held(settings.pid_file) as write_number, listen(settings) as listening:
 

@@ -34,7 +34,7 @@ def merge_duplicates(
     if policy == "error":
         position = int((~pl.Series(pairs).is_first_distinct()).arg_true()[0])
         raise DataError(
-            f"{surplus:,} ratings repeat a user and an item.",
+            f"{_told(surplus)}.",
             file=name,
             line=line_of(position),
             remedy="Remove the repetitions, or choose what they mean: --duplicates last, first, mean or sum.",
@@ -54,7 +54,11 @@ def merge_duplicates(
     kept = np.sort(np.concatenate((np.flatnonzero(~is_repeated), chosen)))
     by = "by time" if interactions.times is not None else "by line"
     how = f"their {policy} is kept" if policy in ("mean", "sum") else f"the {policy} {by} is kept"
-    return replace(interactions, ratings=scores).take(kept), (f"{surplus:,} ratings repeat a user and an item: {how}.",)
+    return replace(interactions, ratings=scores).take(kept), (f"{_told(surplus)}: {how}.",)
+
+
+def _told(surplus: int) -> str:
+    return "1 rating repeats a user and an item" if surplus == 1 else f"{surplus:,} ratings repeat a user and an item"
 
 
 def _pairs(interactions: Interactions, part: slice = slice(None)) -> NDArray[np.int64]:

@@ -120,7 +120,8 @@ class Model(ABC):
         """
         del item_rows, ratings, item_row
         raise UnsupportedError(
-            f"A {self.name} model cannot tell what each rating adds to a score.", remedy="Ask for its causes: explain."
+            f"The {self.name} model cannot tell what each rating adds to a score.",
+            remedy="Ask for its causes: explain.",
         )
 
     def _forget(self) -> None:  # noqa: B027, most models keep nothing
@@ -154,7 +155,7 @@ class Model(ABC):
             UnsupportedError: the model has nothing of the kind.
         """
         raise UnsupportedError(
-            f"A {self.name} model has no item factors, so there are no similar items and no map.",
+            f"The {self.name} model has no item factors, so there are no similar items and no map.",
             remedy="Fit a model that has them: dot, mf, explicit-als, mlp, als, bpr or sequence.",
         )
 
@@ -220,18 +221,18 @@ class Model(ABC):
         """
         if split.train.is_implicit and not self.ranks_only:
             raise UnsupportedError(
-                f"A {self.name} model learns from ratings, and nobody rated in {split.train.source or 'this table'}.",
+                f"The {self.name} model learns from ratings, and nobody rated in {split.train.source or 'this table'}.",
                 remedy="Fit popularity, item-knn, ease or als.",
             )
         if self.in_order and split.train.times is None:
             raise UnsupportedError(
-                f"A {self.name} model learns from the order in which users took items, and "
+                f"The {self.name} model learns from the order in which users took items, and "
                 f"{split.train.source or 'this table'} has no times.",
                 remedy="Name the column of times (--time COLUMN), or fit als.",
             )
         if not self.has_valid_loss and (options.patience is not None or options.keep_best):
             raise UnsupportedError(
-                f"A {self.name} model has no validation loss by which an epoch could be the best.",
+                f"The {self.name} model has no validation loss by which an epoch could be the best.",
                 remedy="Leave --patience and --keep-best out.",
             )
 
@@ -259,7 +260,7 @@ class Model(ABC):
         """
         del user_rows, item_rows, context
         raise UnsupportedError(
-            f"A {self.name} model does not know how likely each rating is.",
+            f"The {self.name} model does not know how likely each rating is.",
             remedy="Fit a bayes model, or ask for an interval.",
         )
 
@@ -272,7 +273,7 @@ class Model(ABC):
         """
         if self.ranks_only:
             raise UnsupportedError(
-                f"A {self.name} model ranks items; it does not predict ratings.",
+                f"The {self.name} model ranks items; it does not predict ratings.",
                 remedy="Ask it for recommendations, or fit a model of ratings: bias, dot, mf, mlp or bayes.",
             )
         return self.clip(self.pair_scores(user_rows, item_rows, context))

@@ -122,7 +122,7 @@ class PreferenceModel(Model):
 
     def item_biases(self) -> Floats:
         raise UnsupportedError(
-            f"A {self.name} model has no item biases: its scores are of users and items together.",
+            f"The {self.name} model has no item biases: its scores are of users and items together.",
             remedy="Ask why a user has a score: --user ID --item NAME.",
         )
 

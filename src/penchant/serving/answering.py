@@ -364,7 +364,7 @@ def explain(loaded: Loaded, known: Known, item: Id, start: bytes) -> bytes:
     adds = _contributions(loaded, known, row)
     if adds is None:
         raise UnsupportedError(
-            f"A {model.name} model cannot tell what each rating adds to a score.", remedy="Serve another model."
+            f"The {model.name} model cannot tell what each rating adds to a score.", remedy="Serve another model."
         )
     score = float(model.scores_of(known.vector[None])[0, row])
     average = 0.0 if model.ranks_only else float(model.scores_of(loaded.average[None])[0, row])

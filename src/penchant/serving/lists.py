@@ -189,7 +189,7 @@ def ratings_of(rated: Mapping[Id, float], model: Model) -> Floats:
         if len(wrong := ratings[ratings <= 0]):
             raise InputError(
                 f"The weight {wrong[0]:g} is not above 0.",
-                remedy=f"A {model.name} model ranks by what somebody took: leave out what was not taken.",
+                remedy=f"The {model.name} model ranks by what somebody took: leave out what was not taken.",
             )
     elif len(wrong := ratings[(ratings < low) | (ratings > high)]):
         raise InputError(
@@ -211,7 +211,7 @@ def likeness(model: Model, table: pl.DataFrame | None, by: str | Sequence[str] |
         except UnsupportedError as error:
             if not (features := find_features(table, "auto", "item")):
                 raise UnsupportedError(
-                    f"A {model.name} model has no item factors, and no column says which items are alike.",
+                    f"The {model.name} model has no item factors, and no column says which items are alike.",
                     remedy="Leave diversity out, or fit with a table of items that has one, such as genres.",
                 ) from error
     else:

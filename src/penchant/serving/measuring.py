@@ -117,7 +117,9 @@ def measure_questions(
     of_ratings, of_lists = part_metrics(default_metrics(recommender) if metrics is None else metrics)
     if of_ratings and (recommender.model.ranks_only or ratings.is_implicit):
         what = (
-            f"A {recommender.model.name} model predicts no ratings" if recommender.model.ranks_only else "Nobody rated"
+            f"The {recommender.model.name} model predicts no ratings"
+            if recommender.model.ranks_only
+            else "Nobody rated"
         )
         raise UnsupportedError(f"{what}; {of_ratings[0]} has no meaning.", remedy="Ask for metrics of lists: ndcg@10.")
     report = evaluate_questions(questions, of_ratings, seed) if of_ratings else None

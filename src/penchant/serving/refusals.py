@@ -55,6 +55,8 @@ KINDS: tuple[tuple[type[PenchantError], int, str], ...] = (
     (InputError, 422, "bad_input"),
 )
 
+OF_IDS = ("constrained-", "function-after")  # how pydantic names the kinds that an id may have
+
 OF_STATUS = {
     400: ("invalid_body", "The body cannot be read.", "Send a JSON object in UTF-8."),
     413: ("too_large", "The body is too large.", "Send it in parts."),
@@ -92,12 +94,21 @@ def of_status(status: int, headers: Mapping[str, str] | None = None) -> Refused:
     return Refused(status, code, message, hint, headers or {})
 
 
+def _telling(errors: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The first, or where it is of an id, which is a whole number or text, what tells most of both errors."""
+    first, *others = errors
+    same = [one for one in others if one["loc"][:-1] == first["loc"][:-1]]
+    if first["type"] != "int_type" or not same or not str(first["loc"][-1]).startswith(OF_IDS):
+        return first
+    return {**first, "msg": "An id is a whole number or text"} if same[0]["type"] == "string_type" else same[0]
+
+
 def of_validation(errors: Sequence[Mapping[str, Any]]) -> Refused:
     """For what pydantic found: the first, named by its place; what was sent is not repeated."""
-    first = errors[0]
+    first = _telling(errors)
     place = [str(part) for part in first["loc"]]
     if first["type"] == "json_invalid":
         return Refused(422, "invalid_json", "The body is not JSON.", "Send a JSON object.")
-    where = ".".join(part for part in place[1:] if not part.startswith("constrained-")) or place[0]
+    where = ".".join(part for part in place[1:] if not part.startswith(OF_IDS)) or place[0]
     message = f"{where}: {first['msg'].removeprefix('Value error, ')}."
     return Refused(422, "invalid", message.replace("..", "."), "The shapes of requests are in /openapi.json.")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +19,7 @@ except ImportError as error:
 
 PREFIX = "PENCHANT_"
 RATE = 100.0
+CLOSE = 0.85  # how much of a name is right, of 1
 
 
 class ServiceSettings(BaseSettings):
@@ -34,7 +37,9 @@ class ServiceSettings(BaseSettings):
         None, description="File for the number of the process while it runs, as penchant retrain takes it."
     )
     cors_origins: str = Field("", description="Origins whose pages may call, separated by commas; * for all.")
-    trusted_proxies: str = Field("", description="Addresses of proxies whose X-Forwarded-For is believed.")
+    trusted_proxies: str = Field(
+        "", description="Addresses or networks of proxies whose X-Forwarded-For is believed; * for any."
+    )
     rate: float | None = Field(
         None, ge=0, description="Requests a second from one key or address, 0 for no limit; 100, on loopback 0."
     )
@@ -61,6 +66,17 @@ class ServiceSettings(BaseSettings):
         if not host.strip():
             raise ValueError("give an address such as 127.0.0.1")
         return host.strip()
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_addresses(cls, proxies: str) -> str:
+        for one in proxies.split(","):
+            if one.strip() not in ("", "*"):
+                try:
+                    ipaddress.ip_network(one.strip(), strict=False)
+                except ValueError:
+                    raise ValueError(f"{one.strip()} is no address such as 10.0.0.1 or 10.0.0.0/8") from None
+        return proxies
 
     @property
     def is_local(self) -> bool:
@@ -132,6 +148,24 @@ def read_settings(**given: Any) -> ServiceSettings:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "A setting"
         where = "--" + name.replace("_", "-") if name in flags else PREFIX + name.upper()
-        raise SettingError(f"{where} is {first['input']!r}: {first['msg']}.", remedy="Give another value.") from None
+        raise SettingError(
+            f"{where} is {first['input']!r}: {_told(first['msg'])}.", remedy="Give another value."
+        ) from None
     settings.check()
     return settings
+
+
+def _told(message: str) -> str:
+    """What pydantic says, without whose word it is."""
+    return message.removeprefix("Value error, ")
+
+
+def unheard(variables: Iterable[str]) -> list[str]:
+    """What to tell of variables that are nearly those of settings.
+
+    Others that begin alike are somebody else's: a cluster sets PENCHANT_SERVICE_HOST for a service of that name.
+    """
+    known = [one.variable for one in describe()]
+    strange = [name for name in variables if name.upper().startswith(PREFIX) and name.upper() not in known]
+    near = {name: get_close_matches(name.upper(), known, 1, CLOSE) for name in sorted(strange)}
+    return [f"{name} is no setting. Is {found[0]} meant?" for name, found in near.items() if found]

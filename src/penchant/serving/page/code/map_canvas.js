@@ -190,13 +190,20 @@ export class Canvas {
     const { chosen, found, rated, faded } = this.marks;
     const first = [chosen, ...(found ?? []), ...rated].filter(Boolean);
     const others = found ? [] : this.byRatings.filter((point) => !faded?.has(point));
-    const taken = [];
+    const taken = this.covered();
+    const most = taken.length + MOST_NAMES;
     this.painter.font = `500 12px ${getComputedStyle(this.canvas).fontFamily}`;
     this.painter.textBaseline = "middle";
     for (const point of new Set([...first, ...others])) {
-      if (taken.length >= MOST_NAMES) break;
+      if (taken.length >= most) break;
       this.name(point, taken, colours, point === chosen);
     }
+  }
+
+  /** What lies over the map: buttons, and the card of an item. */
+  covered() {
+    const over = [...this.canvas.parentElement.children].filter((one) => one !== this.canvas && !one.hidden && !one.classList.contains("unseen"));
+    return over.map((one) => [one.offsetLeft, one.offsetTop, one.offsetLeft + one.offsetWidth, one.offsetTop + one.offsetHeight]);
   }
 
   name(point, taken, colours, isChosen) {
