@@ -143,6 +143,7 @@ READING_ORDER = [
     "serving.telling",
     "serving.service_settings",
     "serving.overlay",
+    "serving.questions",
     "serving.search",
     "serving.catalogue",
     "serving.approximate",

@@ -168,6 +168,19 @@ def test_a_few_items_are_folded_in_as_many_are(plays: Split, monkeypatch: pytest
     assert not np.allclose(again, by_items)
 
 
+def test_users_folded_in_together_are_as_alone(plays: Split) -> None:
+    """Whatever the lengths of their histories: none, few items, many."""
+    model, _ = fitted(plays)
+    draw = np.random.default_rng(3)
+    items = [draw.permutation(model.n_items)[:n].astype(np.int32) for n in (3, 0, 1, 60, 3, 4, 2, 0, 90, 5)]
+    histories = [(one, draw.uniform(0.5, 20, len(one)).astype(np.float32)) for one in items]
+    together = model.fold_in_all(histories)
+    for vector, history_of_one in zip(together, histories, strict=True):
+        assert vector.dtype == np.float32
+        np.testing.assert_allclose(vector, model.fold_in(*history_of_one), rtol=1e-5, atol=1e-7)
+    assert model.fold_in_all([]) == []
+
+
 def test_what_a_user_took_counts_for_itself_most(plays: Split) -> None:
     model, _ = fitted(plays)
     items, weights = history(plays.train, 11)

@@ -13,9 +13,6 @@ import penchant
 from penchant.errors import UnknownIdError, UnsupportedError
 from penchant.models import MODELS, model_class
 from penchant.serving.answering import (
-    Asked,
-    Listing,
-    Nearest,
     alone,
     answers,
     explain,
@@ -30,6 +27,7 @@ from penchant.serving.events import Event
 from penchant.serving.live import Live, Loaded
 from penchant.serving.model_card import model_card
 from penchant.serving.overlay import Overlay
+from penchant.serving.questions import Asked, Listing, Nearest
 from penchant.serving.store import FeedbackStore
 
 
@@ -141,6 +139,27 @@ def test_a_list_by_itself_is_the_list_or_the_error(film_model: Path, tmp_path: P
         assert [alone(loaded, asked)] == lists(loaded, [asked])
         with pytest.raises(UnknownIdError):
             alone(loaded, Asked(Listing(exclude=("nothing",)), overlay, user=user))
+
+
+def test_only_the_visitor_who_cannot_be_folded_in_has_the_error(
+    film_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = Loaded.read(film_model)
+    model_type = type(loaded.recommender.model)
+    fold_in = model_type.fold_in
+
+    def picky(model: Any, rows: Any, ratings: Any) -> Any:
+        if len(rows) == 2:
+            raise ArithmeticError("two are too many")
+        return fold_in(model, rows, ratings)
+
+    monkeypatch.setattr(model_type, "fold_in", picky)
+    first, second = loaded.catalogue.ids[:2]
+    histories = [((first, 4.0),), ((first, 4.0), (second, 2.0)), (("nothing", 3.0),), ((second, 5.0),)]
+    overlay: Any = None
+    found = lists(loaded, [Asked(Listing(k=2), overlay, history=history) for history in histories])
+    assert [type(one) for one in found] == [bytes, ArithmeticError, UnknownIdError, bytes]
+    assert found[3] == lists(loaded, [Asked(Listing(k=2), overlay, history=histories[3])])[0]
 
 
 def test_lists_and_similar_items_in_one_batch(film_model: Path, tmp_path: Path) -> None:

@@ -16,11 +16,12 @@ from penchant.data.synthetic import planted
 from penchant.errors import UnsupportedError
 from penchant.models import MODELS, Model, model_class
 from penchant.models.products import FromProducts
-from penchant.serving.answering import Asked, Listing, answers, is_light
+from penchant.serving.answering import answers, is_light
 from penchant.serving.approximate import MOST, ItemIndex
 from penchant.serving.live import Loaded, LoadOptions
 from penchant.serving.model_card import model_card
 from penchant.serving.overlay import Overlay
+from penchant.serving.questions import Asked, Listing
 from penchant.serving.store import FeedbackStore
 
 WITH_POINTS = ("als", "bpr", "dot", "explicit-als", "mf", "sequence")

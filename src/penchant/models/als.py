@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -32,6 +32,7 @@ from penchant.threads import Workers
 Floats64 = NDArray[np.float64]
 
 GRAMIAN_PIECES = 16  # partial sums of a Gramian, so many whatever the number of threads
+FOLDED_AT_ONCE = 256  # users, whose systems are in memory together
 FEW = 4  # times as many factors as items of a history: so many items are few
 POSITIVES = 28  # bytes of an interaction while both orders are made
 
@@ -120,32 +121,60 @@ class Als(PreferenceModel, FromProducts):
         return np.einsum("nf,nf->n", p, q)
 
     def _fold(self, item_rows: Rows, weights: Floats) -> Floats:
-        if FEW * len(item_rows) <= self.settings.factors and weights.min() > 0:
-            return self._fold_few(item_rows, weights).astype(np.float32)
+        if self._are_few(item_rows, weights):
+            return self._fold_few([(item_rows, weights)])[0]
         matrix, weighted = self._system(item_rows, weights)
         return np.linalg.solve(matrix, weighted.sum(axis=0)).astype(np.float32)
 
-    def _fold_few(self, item_rows: Rows, weights: Floats) -> Floats64:
-        """The same from a system of as many equations as there are items, by the Woodbury identity.
+    def fold_in_all(self, histories: Sequence[tuple[Rows, Floats]]) -> list[Floats]:
+        found: list[Any] = [None] * len(histories)
+        few: list[int] = []
+        weighed = [(item_rows, self._weights(ratings)) for item_rows, ratings in histories]
+        for place, (item_rows, weights) in enumerate(weighed):
+            if len(item_rows) and self._are_few(item_rows, weights):
+                few.append(place)
+            else:
+                found[place] = self.fold_in(*histories[place])
+        for start in range(0, len(few), FOLDED_AT_ONCE):
+            places = few[start : start + FOLDED_AT_ONCE]
+            for place, vector in zip(places, self._fold_few([weighed[one] for one in places]), strict=True):
+                found[place] = vector
+        return found
 
-        With Q the items' factors, W their weights and A = C + Q'WQ the user's matrix, A^-1 Q'W 1 =
+    def _are_few(self, item_rows: Rows, weights: Floats) -> bool:
+        return bool(FEW * len(item_rows) <= self.settings.factors and weights.min() > 0)
+
+    def _fold_few(self, histories: Sequence[tuple[Rows, Floats]]) -> Floats:
+        """The same from systems of as many equations as there are items (Woodbury identity), float32 (n, factors).
+
+        With Q a user's items' factors, W their weights and A = C + Q'WQ the user's matrix, A^-1 Q'W 1 =
         C^-1 Q' (W^-1 + Q C^-1 Q')^-1 1; C is diagonal in the eigenvectors of the Gramian. For 10 items and 64 factors
-        it takes 15 µs instead of 31.
+        it takes 15 µs instead of 31, and 5 for each of 16 users. Shorter histories are filled up with rows of zeros,
+        which add nothing.
         """
-        directions = self._directions(len(item_rows))
-        turned = self._parameter("item_factors")[item_rows].astype(np.float64) @ directions
-        system = turned @ turned.T
-        system.flat[:: len(system) + 1] += 1 / weights
-        return directions @ (np.linalg.solve(system, np.ones(len(system))) @ turned)
+        values, vectors = self._directions
+        counts = np.array([len(item_rows) for item_rows, _ in histories])
+        scales = 1 / np.sqrt(values + _ridges(self.settings, counts, self.n_items)[:, None])
+        is_item = np.arange(counts.max()) < counts[:, None]
+        q = np.zeros((*is_item.shape, len(values)))
+        q[is_item] = self._parameter("item_factors")[np.concatenate([item_rows for item_rows, _ in histories])]
+        turned = (q @ vectors) * scales[:, None]
+        systems = turned @ turned.transpose(0, 2, 1)
+        more = np.ones(is_item.shape)
+        more[is_item] = 1 / np.concatenate([weights for _, weights in histories])
+        diagonal = np.arange(is_item.shape[1])
+        systems[:, diagonal, diagonal] += more
+        shares = np.linalg.solve(systems, np.ones((*is_item.shape, 1)))
+        return (((shares.transpose(0, 2, 1) @ turned)[:, 0] * scales) @ vectors.T).astype(np.float32)
 
-    def _directions(self, n: int) -> Floats64:
-        """The root D of C^-1 = D D' for histories of n items, float64 (factors, factors); kept, for there are few."""
-        kept: dict[int, Floats64] = self.__dict__.setdefault("kept_directions", {})
-        found = kept.get(n)
+    @property
+    def _directions(self) -> tuple[Floats64, Floats64]:
+        """What pairs that were not observed pull along each eigenvector of the Gramian, and these; kept."""
+        found: tuple[Floats64, Floats64] | None = self.__dict__.get("kept_directions")
         if found is None:
             values, vectors = np.linalg.eigh(self._parameter("gramian").astype(np.float64))
-            pull = self.settings.unobserved_weight * np.maximum(values, 0)
-            found = kept[n] = vectors / np.sqrt(pull + _ridges(self.settings, np.array([n]), self.n_items))
+            found = self.settings.unobserved_weight * np.maximum(values, 0), vectors
+            self.__dict__["kept_directions"] = found
         return found
 
     def contributions(self, item_rows: Rows, ratings: Floats, item_row: int) -> Floats64:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self, final
 
@@ -96,6 +96,10 @@ class Model(ABC):
 
         Without ratings it is the vector of an average user.
         """
+
+    def fold_in_all(self, histories: Sequence[tuple[Rows, Floats]]) -> list[Floats]:
+        """The vectors of several new users, as `fold_in` gives each, but for roundings; some models are faster so."""
+        return [self.fold_in(*history) for history in histories]
 
     @abstractmethod
     def _shapes(self, n_users: int, n_items: int) -> Shapes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,75 +22,12 @@ from penchant.serving.catalogue import dumps, listed
 from penchant.serving.lists import likeness, ratings_of
 from penchant.serving.live import Known, Loaded
 from penchant.serving.overlay import Overlay
+from penchant.serving.questions import Asked, Listing, Nearest
 
 LEVEL = 0.9
 NOTHING = np.empty(0, np.int32)
 LIGHT_SEARCHES = 16  # of an approximate index
 LIGHT_ITEMS = 100  # of a history or a list: more take milliseconds
-
-
-@dataclass(frozen=True)
-class Listing:
-    """What is asked of a list.
-
-    Attributes:
-        k: how many items.
-        where: filters on item columns.
-        exclude: ids of items that may not be in it.
-        include_seen: also what the user has rated.
-        diversity, popularity_damping: as in `lists.Wishes`.
-        intervals, reasons: tell them too.
-    """
-
-    k: int = 10
-    where: tuple[str, ...] = ()
-    exclude: tuple[Id, ...] = ()
-    include_seen: bool = False
-    diversity: float = 0.0
-    popularity_damping: float = 0.0
-    intervals: bool = False
-    reasons: bool = False
-
-    @cached_property
-    def is_ranked_plainly(self) -> bool:
-        """Whether the best scores are the list."""
-        return not (self.where or self.diversity or self.popularity_damping)
-
-    @cached_property
-    def is_plain(self) -> bool:
-        """Whether it is that, and no more than items and scores are told."""
-        return self.is_ranked_plainly and not (self.intervals or self.reasons)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A list for somebody.
-
-    Attributes:
-        listing: what is asked.
-        start: of the answer, `{"user":42` or `{`.
-        user: their id; None for somebody with a history alone.
-        history: of somebody new, ids and ratings (None where nothing was rated).
-    """
-
-    listing: Listing
-    overlay: Overlay
-    start: bytes = b"{"
-    user: Id | None = None
-    history: tuple[tuple[Id, float | None], ...] = ()
-
-
-@dataclass(frozen=True)
-class Nearest:
-    """The items most like one.
-
-    Attributes:
-        row: of the item.
-        k: how many.
-    """
-
-    row: int
-    k: int
 
 
 def most_at_once(loaded: Loaded) -> int:
@@ -156,9 +92,10 @@ def lists(loaded: Loaded, asked: Sequence[Asked]) -> list[bytes | Exception]:
     """Lists for several people, each as JSON or what is wrong with it."""
     found: list[Any] = [None] * len(asked)
     people: list[_Person] = []
-    for place, one in enumerate(asked):
+    for place, (one, known) in enumerate(zip(asked, _known(loaded, asked), strict=True)):
         try:
-            known = _known(loaded, one)
+            if isinstance(known, Exception):
+                raise known
             people.append(_Person(place, one, known, _left_out(loaded, one.listing, known)))
         except Exception as error:
             found[place] = error
@@ -220,10 +157,31 @@ def _best_of_plain(loaded: Loaded, people: Sequence[_Person], scores: Floats) ->
     return {n: rows[rows >= 0] for n, rows in zip(places, cut, strict=True)}
 
 
-def _known(loaded: Loaded, asked: Asked) -> Known:
-    if asked.user is not None:
-        return loaded.known(asked.user, asked.overlay)
-    return loaded.newcomer(*history_rows(loaded, asked.history))
+def _known(loaded: Loaded, asked: Sequence[Asked]) -> list[Known | Exception]:
+    """Who each is, or what is wrong with their history; visitors are folded in together."""
+    found: list[Any] = [None] * len(asked)
+    histories: dict[int, tuple[Rows, Floats]] = {}
+    for place, one in enumerate(asked):
+        try:
+            if one.user is None:
+                histories[place] = history_rows(loaded, one.history)
+            else:
+                found[place] = loaded.known(one.user, one.overlay)
+        except Exception as error:
+            found[place] = error
+    for place, known in zip(histories, _newcomers(loaded, list(histories.values())), strict=True):
+        found[place] = known
+    return found
+
+
+def _newcomers(loaded: Loaded, histories: Sequence[tuple[Rows, Floats]]) -> Sequence[Known | Exception]:
+    """Each alone where they cannot be folded in together, so that only who is at fault has the error."""
+    try:
+        return loaded.newcomers(histories) if histories else []
+    except Exception as error:
+        if len(histories) == 1:
+            return [error]
+        return [_newcomers(loaded, [one])[0] for one in histories]
 
 
 def history_rows(

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -270,8 +270,13 @@ class Loaded:
 
     def newcomer(self, item_rows: Rows, ratings: Floats) -> Known:
         """Somebody with a history alone."""
-        taken = Taken(item_rows, item_rows, ratings)
-        return Known(-1, self.recommender.model.fold_in(item_rows, ratings), taken, True, True)
+        return self.newcomers([(item_rows, ratings)])[0]
+
+    def newcomers(self, histories: Sequence[tuple[Rows, Floats]]) -> list[Known]:
+        """Several of them; to fold them in together takes less time."""
+        vectors = self.recommender.model.fold_in_all(histories)
+        takens = (Taken(item_rows, item_rows, ratings) for item_rows, ratings in histories)
+        return [Known(-1, vector, taken, True, True) for vector, taken in zip(vectors, takens, strict=True)]
 
     def _make_known(self, row: int, events: Iterable[Event]) -> Known:
         taken, is_changed = self._merged(row, events)

@@ -13,7 +13,6 @@ from fastapi import APIRouter, Query, Request, Response
 
 from penchant.errors import ArtifactError, ConflictError, PenchantError
 from penchant.serving import answering
-from penchant.serving.answering import Asked, Nearest
 from penchant.serving.batching import Batcher
 from penchant.serving.catalogue import dumps
 from penchant.serving.events import Event
@@ -21,6 +20,7 @@ from penchant.serving.live import Known, Live, Loaded
 from penchant.serving.logs import say
 from penchant.serving.model_card import model_card
 from penchant.serving.observed import CONTENT_TYPE, Observed
+from penchant.serving.questions import Asked, Nearest
 from penchant.serving.refusals import Refused
 from penchant.serving.schemas import (
     Extent,

@@ -9,8 +9,8 @@ from urllib.parse import parse_qsl
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, StrictStr, TypeAdapter
 
 from penchant.errors import InputError
-from penchant.serving.answering import Listing
 from penchant.serving.events import check_id
+from penchant.serving.questions import Listing
 
 MOST_ITEMS = 1_000  # of a list
 MOST_HISTORY = 10_000
