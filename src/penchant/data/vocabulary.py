@@ -124,12 +124,18 @@ class Vocabulary:
         return {id_: row for row, id_ in enumerate(self.ids.to_list())}
 
     @cached_property
+    def _type(self) -> type:
+        return int if self.is_integer else str
+
+    @cached_property
     def _table(self) -> pl.DataFrame:
         rows = pl.Series("row", np.arange(len(self.ids), dtype=np.int32))
         return pl.DataFrame({"id": self.ids, "row": rows})
 
     def _lookup(self, id_: Any) -> int:
         """The position of one id, -1 where it is unknown."""
+        if type(id_) is self._type:  # as nearly always where it is called very often
+            return self._index.get(id_, -1)
         try:
             return self._index.get(self.parse(id_), -1)
         except TypeError:  # a list, say

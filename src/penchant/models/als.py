@@ -121,60 +121,70 @@ class Als(PreferenceModel, FromProducts):
         return np.einsum("nf,nf->n", p, q)
 
     def _fold(self, item_rows: Rows, weights: Floats) -> Floats:
-        if self._are_few(item_rows, weights):
-            return self._fold_few([(item_rows, weights)])[0]
+        if FEW * len(item_rows) <= self.settings.factors and weights.min() > 0:
+            return self._fold_few(item_rows, weights).astype(np.float32)
         matrix, weighted = self._system(item_rows, weights)
         return np.linalg.solve(matrix, weighted.sum(axis=0)).astype(np.float32)
 
+    def _fold_few(self, item_rows: Rows, weights: Floats) -> Floats64:
+        """The same from a system of as many equations as there are items, by the Woodbury identity.
+
+        With Q the items' factors, W their weights and A = C + Q'WQ the user's matrix, A^-1 Q'W 1 =
+        C^-1 Q' (W^-1 + Q C^-1 Q')^-1 1; C is diagonal in the eigenvectors of the Gramian. For 10 items and 64 factors
+        it takes half of the time.
+        """
+        vectors, scales = self._directions(len(item_rows))
+        turned = (self._parameter("item_factors")[item_rows].astype(np.float64) @ vectors) * scales
+        system = turned @ turned.T
+        system.flat[:: len(system) + 1] += 1 / weights
+        return vectors @ ((np.linalg.solve(system, np.ones(len(system))) @ turned) * scales)
+
     def fold_in_all(self, histories: Sequence[tuple[Rows, Floats]]) -> list[Floats]:
         found: list[Any] = [None] * len(histories)
-        few: list[int] = []
-        weighed = [(item_rows, self._weights(ratings)) for item_rows, ratings in histories]
-        for place, (item_rows, weights) in enumerate(weighed):
-            if len(item_rows) and self._are_few(item_rows, weights):
-                few.append(place)
-            else:
-                found[place] = self.fold_in(*histories[place])
+        few = [place for place, (rows, _) in enumerate(histories) if 0 < FEW * len(rows) <= self.settings.factors]
         for start in range(0, len(few), FOLDED_AT_ONCE):
             places = few[start : start + FOLDED_AT_ONCE]
-            for place, vector in zip(places, self._fold_few([weighed[one] for one in places]), strict=True):
-                found[place] = vector
-        return found
+            weights = self._weights(np.concatenate([histories[place][1] for place in places]))
+            if len(places) > 1 and weights.min() > 0:
+                vectors = self._fold_together([histories[place][0] for place in places], weights)
+                for place, vector in zip(places, vectors, strict=True):
+                    found[place] = vector
+        pairs = zip(found, histories, strict=True)
+        return [self.fold_in(*history) if vector is None else vector for vector, history in pairs]
 
-    def _are_few(self, item_rows: Rows, weights: Floats) -> bool:
-        return bool(FEW * len(item_rows) <= self.settings.factors and weights.min() > 0)
+    def _fold_together(self, item_rows: Sequence[Rows], weights: Floats) -> Floats:
+        """`_fold_few` of several users with the weights of all their items, float32 (users, factors).
 
-    def _fold_few(self, histories: Sequence[tuple[Rows, Floats]]) -> Floats:
-        """The same from systems of as many equations as there are items (Woodbury identity), float32 (n, factors).
-
-        With Q a user's items' factors, W their weights and A = C + Q'WQ the user's matrix, A^-1 Q'W 1 =
-        C^-1 Q' (W^-1 + Q C^-1 Q')^-1 1; C is diagonal in the eigenvectors of the Gramian. For 10 items and 64 factors
-        it takes 15 µs instead of 31, and 5 for each of 16 users. Shorter histories are filled up with rows of zeros,
-        which add nothing.
+        Shorter histories are filled up with rows of zeros, which add nothing. For 16 users with 10 items each it takes
+        a quarter of the time that they take one by one.
         """
-        values, vectors = self._directions
-        counts = np.array([len(item_rows) for item_rows, _ in histories])
-        scales = 1 / np.sqrt(values + _ridges(self.settings, counts, self.n_items)[:, None])
+        counts = np.array([len(rows) for rows in item_rows])
+        vectors = self._directions(1)[0]
+        scales = np.stack([self._directions(n)[1] for n in counts.tolist()])
         is_item = np.arange(counts.max()) < counts[:, None]
-        q = np.zeros((*is_item.shape, len(values)))
-        q[is_item] = self._parameter("item_factors")[np.concatenate([item_rows for item_rows, _ in histories])]
+        q = np.zeros((*is_item.shape, len(vectors)))
+        q[is_item] = self._parameter("item_factors")[np.concatenate(item_rows)]
         turned = (q @ vectors) * scales[:, None]
         systems = turned @ turned.transpose(0, 2, 1)
         more = np.ones(is_item.shape)
-        more[is_item] = 1 / np.concatenate([weights for _, weights in histories])
+        more[is_item] = 1 / weights
         diagonal = np.arange(is_item.shape[1])
         systems[:, diagonal, diagonal] += more
         shares = np.linalg.solve(systems, np.ones((*is_item.shape, 1)))
         return (((shares.transpose(0, 2, 1) @ turned)[:, 0] * scales) @ vectors.T).astype(np.float32)
 
-    @property
-    def _directions(self) -> tuple[Floats64, Floats64]:
-        """What pairs that were not observed pull along each eigenvector of the Gramian, and these; kept."""
-        found: tuple[Floats64, Floats64] | None = self.__dict__.get("kept_directions")
+    def _directions(self, n: int) -> tuple[Floats64, Floats64]:
+        """Vectors V (factors, factors) and scales s with C^-1 = V s^2 V' for histories of n items; kept, for n is small.
+
+        V are the eigenvectors of the Gramian, the same for all n.
+        """
+        kept: dict[int, tuple[Floats64, Floats64]] = self.__dict__.setdefault("kept_directions", {})
+        found = kept.get(n)
         if found is None:
             values, vectors = np.linalg.eigh(self._parameter("gramian").astype(np.float64))
-            found = self.settings.unobserved_weight * np.maximum(values, 0), vectors
-            self.__dict__["kept_directions"] = found
+            pull = self.settings.unobserved_weight * np.maximum(values, 0)
+            scales = 1 / np.sqrt(pull + _ridges(self.settings, np.array([n]), self.n_items))
+            found = kept[n] = np.ascontiguousarray(vectors), scales
         return found
 
     def contributions(self, item_rows: Rows, ratings: Floats, item_row: int) -> Floats64:

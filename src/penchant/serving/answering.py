@@ -194,13 +194,13 @@ def history_rows(
         InputError: a rating is missing or not on the scale of the model.
     """
     rated: dict[int, float] = {}
-    ranks_only = loaded.recommender.model.ranks_only
+    ranks_only, row = loaded.recommender.model.ranks_only, loaded.recommender.items.row
     for item, rating in history:
         if rating is None and not ranks_only:
             raise InputError(
                 f"The item {item!r} of the history has no rating.", remedy="This model learns from ratings: give one."
             )
-        rated[loaded.recommender.items.row(item)] = 1.0 if rating is None else rating
+        rated[row(item)] = 1.0 if rating is None else rating
     ratings = ratings_of(rated, loaded.recommender.model)  # type: ignore[arg-type]  # only their values count
     return np.fromiter(rated, np.int32, len(rated)), ratings
 
@@ -243,10 +243,10 @@ def _best(loaded: Loaded, person: _Person, scores: Floats) -> Rows:
 def _items(loaded: Loaded, listing: Listing, known: Known, rows: Rows, scores: Floats) -> list[bytes]:
     model, catalogue = loaded.recommender.model, loaded.catalogue
     n = len(rows)
-    predictions = [b"null"] * n if model.ranks_only else [_number(one) for one in model.clip(scores).tolist()]
+    predictions = [b"null"] * n if model.ranks_only else _numbers(model.clip(scores))
     if not (listing.reasons or (listing.intervals and loaded.has_intervals)):
-        parts = zip(map(catalogue.plain, rows.tolist()), predictions, scores.tolist(), strict=True)
-        return [b'%b%b,"score":%b%b' % (start, told, _number(score), end) for (start, end), told, score in parts]
+        parts = zip(map(catalogue.plain, rows.tolist()), predictions, _numbers(scores), strict=True)
+        return [b'%b%b,"score":%b%b' % (start, told, score, end) for (start, end), told, score in parts]
     intervals, reasons = [b"null"] * n, [b"null"] * n
     if listing.intervals and loaded.has_intervals:
         intervals = _intervals(loaded, known, rows, scores)
@@ -274,7 +274,15 @@ def _items(loaded: Loaded, listing: Listing, known: Known, rows: Rows, scores: F
 
 def _number(value: float) -> bytes:
     """Without the digits that a float32 does not have."""
-    return f"{value:.6g}".encode() if math.isfinite(value) else b"null"
+    return b"%.6g" % value if math.isfinite(value) else b"null"
+
+
+def _numbers(values: Floats) -> list[bytes]:
+    """Several of them."""
+    listed_values = values.tolist()
+    if math.isfinite(sum(listed_values)):  # then all are
+        return [b"%.6g" % value for value in listed_values]
+    return [_number(value) for value in listed_values]
 
 
 def _intervals(loaded: Loaded, known: Known, rows: NDArray[np.int32], scores: Floats) -> list[bytes]:
