@@ -174,7 +174,7 @@ class Als(PreferenceModel, FromProducts):
         return (((shares.transpose(0, 2, 1) @ turned)[:, 0] * scales) @ vectors.T).astype(np.float32)
 
     def _directions(self, n: int) -> tuple[Floats64, Floats64]:
-        """Vectors V (factors, factors) and scales s with C^-1 = V s^2 V' for histories of n items; kept, for n is small.
+        """Vectors V (factors, factors) and scales s with C^-1 = V s^2 V' for histories of n items; kept: n is small.
 
         V are the eigenvectors of the Gramian, the same for all n.
         """

@@ -201,8 +201,11 @@ def history_rows(
                 f"The item {item!r} of the history has no rating.", remedy="This model learns from ratings: give one."
             )
         rated[row(item)] = 1.0 if rating is None else rating
+    rows = np.fromiter(rated, np.int32, len(rated))
+    if all(rating is None for _, rating in history):  # as nearly always of a model that ranks: nothing to check
+        return rows, np.ones(len(rows), np.float32)
     ratings = ratings_of(rated, loaded.recommender.model)  # type: ignore[arg-type]  # only their values count
-    return np.fromiter(rated, np.int32, len(rated)), ratings
+    return rows, ratings
 
 
 def _left_out(loaded: Loaded, listing: Listing, known: Known) -> Rows:
