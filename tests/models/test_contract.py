@@ -330,6 +330,27 @@ def described(split: Split) -> Split:
     return replace(split, train=replace(train, times=86_400 * days, item_table=items, user_table=users), valid=None)
 
 
+@pytest.mark.parametrize("factor", [25.0, 0.2])
+@pytest.mark.parametrize("name", [name for name in RATED if name != "own"])
+def test_the_scale_of_ratings_makes_no_difference(name: str, factor: float, fitted: Any, split: Split) -> None:
+    """Half stars, points of a hundred and thumbs are learnt alike, by training users and by those folded in."""
+
+    def scaled(ratings: Interactions) -> Interactions:
+        return replace(ratings, ratings=ratings.ratings * np.float32(factor))
+
+    assert split.valid is not None
+    told = replace(split, train=scaled(split.train), valid=scaled(split.valid))
+    plain, other = fitted(name).model, make(name)
+    other.fit(told, FitOptions(seed=5))
+    everyone = np.arange(plain.n_users, dtype=np.int32)
+    close = {"rtol": 0.02, "atol": 0.03}
+    np.testing.assert_allclose(other.scores(everyone) / factor, plain.scores(everyone), **close)
+    items, ratings = np.array([3, 50, 7], np.int32), np.array([5, 1, 3], np.float32)
+    vectors = plain.fold_in(items, ratings), other.fold_in(items, ratings * np.float32(factor))
+    of_plain, of_other = (model.scores_of(one[None]) for model, one in zip((plain, other), vectors, strict=True))
+    np.testing.assert_allclose(of_other / factor, of_plain, **close)
+
+
 @pytest.mark.parametrize("name", EVERY_MODEL)
 def test_an_explanation_sums_to_the_score(name: str, fitted: Any) -> None:
     recommender = fitted(name)

@@ -48,8 +48,8 @@ def test_half_steps_are_the_formula(split: Split, solver: str, scaling: float) -
         training = _Training(model, everything, 1, workers)
         for side, other in ((training.users, training.items), (training.items, training.users)):
             training._solve(side, other, *SOLVERS[solver])
-            expected = slow_half_step(side, other, settings, float(training.unit))
-            found = side.factors * np.array([training.unit, *[1] * settings.factors])
+            expected = slow_half_step(side, other, settings, float(training.bias_unit))
+            found = side.factors * np.array([training.bias_unit, *[1] * settings.factors])
             np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
 
 

@@ -17,7 +17,7 @@ from penchant.models.fitting import FitLog, FitOptions, run_epochs
 from penchant.models.folding import Prior
 from penchant.models.least_squares import DIRECT, HALF_STEP, SOLVING, Solver, padded, share_rows
 from penchant.models.memory import FLOAT, Parts, Sizes
-from penchant.models.ranges import Squash
+from penchant.models.ranges import Squash, spread_unit
 from penchant.models.settings import Settings, setting
 from penchant.seeds import numpy_generator
 from penchant.threads import Workers
@@ -55,7 +55,8 @@ class ExplicitAls(Factorisation):
         + sum over u of n_u^frequency_scaling * (regularisation * |p_u|^2 + bias_regularisation * b_u^2)
         + the same over i
 
-    with n_u ratings of user u. A bias is solved together with its factors: it is one more factor, against a constant.
+    with n_u ratings of user u, r in units in which their standard deviation is 1.04, that of half stars, so that settings
+    mean the same on every scale. A bias is solved together with its factors: it is one more factor, against a constant.
     """
 
     name = "explicit-als"
@@ -67,12 +68,13 @@ class ExplicitAls(Factorisation):
             training = _Training(self, split, options.seed, workers)
             log = run_epochs(training, self.name, options)
         users, items = training.users.factors, training.items.factors
+        unit = training.rating_unit
         self.parameters |= {
-            "user_factors": users[:, 1:].copy(),
-            "item_factors": items[:, 1:].copy(),
-            "user_biases": users[:, 0] * training.unit,
-            "item_biases": items[:, 0] * training.unit,
-            "mean": np.array([training.mean], np.float32),
+            "user_factors": users[:, 1:] * np.sqrt(unit),
+            "item_factors": items[:, 1:] * np.sqrt(unit),
+            "user_biases": users[:, 0] * (training.bias_unit * unit),
+            "item_biases": items[:, 0] * (training.bias_unit * unit),
+            "mean": np.array([training.mean * unit], np.float32),
             "rating_range": Squash.of("none", split.train.scale).pack(),
         }
         return log
@@ -96,7 +98,7 @@ class _Side:
     Attributes:
         starts: int64 (n + 1,); row r has the ratings starts[r] to starts[r + 1].
         columns: int32, the other side's row of each rating.
-        residuals: float32, each rating less the mean.
+        residuals: float32, each rating less the mean, in rating units.
         factors: float32 (n, 1 + factors): a bias in units, and factors.
         ridges: float32 (n,), the pull of each row towards 0.
     """
@@ -112,15 +114,16 @@ class _Training:
     """Half-steps: all users given the items, then all items given the users.
 
     A row has one pull for all of its numbers. So biases are kept in such units that the pull of factors is theirs: a
-    bias is `unit` times the number that is solved for.
+    bias is `bias_unit` times the number that is solved for.
     """
 
     def __init__(self, model: ExplicitAls, split: Split, seed: int, workers: Workers) -> None:
         self.settings, self.workers = model.settings, workers
         self.epochs = self.settings.epochs
-        self.unit = np.float32(np.sqrt(self.settings.regularisation / self.settings.bias_regularisation))
+        self.bias_unit = np.float32(np.sqrt(self.settings.regularisation / self.settings.bias_regularisation))
         train = split.train
-        self.mean = np.float32(train.ratings.mean(dtype=np.float64))
+        self.rating_unit = spread_unit(train.ratings)
+        self.mean = np.float32(train.ratings.mean(dtype=np.float64) / self.rating_unit)
         self.validation = Validation(model, split)
         k = self.settings.factors
         # Only items need a start, since users are solved first.
@@ -137,7 +140,9 @@ class _Training:
         counts = np.bincount(own, minlength=len(factors))
         starts = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
         pulls = self.settings.regularisation * np.maximum(counts, 1.0) ** self.settings.frequency_scaling
-        residuals = np.take(train.ratings, order) - self.mean
+        residuals = np.take(train.ratings, order)
+        residuals /= self.rating_unit
+        residuals -= self.mean
         return _Side(starts, np.take(others, order), residuals, factors, pulls.astype(np.float32))
 
     def run_epoch(self, epoch: int, progressed: Callable[[float], None]) -> float:
@@ -153,9 +158,9 @@ class _Training:
         """What the other side is solved against: rows as wide as the kernel wants, and each rating's target."""
         k = self.settings.factors
         rows = np.zeros((len(side.factors), padded(1 + k)), np.float32)
-        rows[:, 0] = self.unit
+        rows[:, 0] = self.bias_unit
         rows[:, 1 : 1 + k] = side.factors[:, 1:]
-        return rows, self.unit * side.factors[:, 0]
+        return rows, self.bias_unit * side.factors[:, 0]
 
     def _solve(self, side: _Side, other: _Side, steps: int, close: float) -> None:
         """Solve all rows of a side; without unobserved pairs there is nothing that rows share."""
@@ -190,7 +195,7 @@ class _Training:
             row_losses(rows.start, users.starts, users.columns, self.ones, targets, own, rows_of_items, losses[rows])
 
         share_rows(self.workers, len(users.factors), measure)
-        return float(losses.sum()) / max(len(targets), 1)
+        return float(losses.sum()) / max(len(targets), 1) * float(self.rating_unit) ** 2
 
     def valid_loss(self) -> float | None:
         """The mean squared error of the validation ratings."""
@@ -199,8 +204,8 @@ class _Training:
     def _pair_scores(self, user_rows: Rows, item_rows: Rows) -> Floats:
         p, q = self.users.factors[user_rows], self.items.factors[item_rows]
         scores = np.einsum("nf,nf->n", p[:, 1:], q[:, 1:]) + self.mean
-        scores += self.unit * (p[:, 0] + q[:, 0])
-        return scores
+        scores += self.bias_unit * (p[:, 0] + q[:, 0])
+        return scores * self.rating_unit
 
     def snapshot(self) -> tuple[Floats, Floats]:
         """Copies of both sides."""

@@ -15,7 +15,7 @@ from penchant.models.factorisation import Factorisation
 from penchant.models.fitting import FitLog, FitOptions, run_epochs
 from penchant.models.folding import Prior
 from penchant.models.memory import FLOAT, Parts, Sizes
-from penchant.models.ranges import Squash
+from penchant.models.ranges import Squash, range_unit, spread_unit
 from penchant.models.schedule import ScheduleName
 from penchant.models.settings import RatingRange, Settings, setting
 from penchant.models.sgd_training import TILED, SgdTraining, Start, row_width
@@ -99,11 +99,12 @@ class Dot(_BySteps):
     biased = False
 
     def _start(self, train: Interactions, seed: int) -> Start:
-        mean = float(train.ratings.mean(dtype=np.float64))
+        unit = spread_unit(train.ratings)
+        mean = float(train.ratings.mean(dtype=np.float64) / unit)
         level = np.float32(np.sqrt(max(mean, 0.0) / self.settings.factors))
         users, items = _random_factors(train, self.settings, seed)
         no_range = Squash.of("none", train.scale)
-        return Start(users + level, items + level, 0.0, no_range, self.biased, first_square=20.0)
+        return Start(unit, users + level, items + level, 0.0, no_range, self.biased, first_square=20.0)
 
 
 @final
@@ -119,9 +120,11 @@ class Mf(_BySteps):
 
     def _start(self, train: Interactions, seed: int) -> Start:
         squash = Squash.of(self.settings.rating_range, train.scale)
-        mean = squash.inverse(float(train.ratings.mean(dtype=np.float64)))
+        unit = spread_unit(train.ratings) if squash.is_none else range_unit(train.scale)
+        squash = squash.in_units(unit)
+        mean = squash.inverse(float(train.ratings.mean(dtype=np.float64) / unit))
         users, items = _random_factors(train, self.settings, seed)
-        return Start(users, items, mean, squash, self.biased, first_square=0.04)
+        return Start(unit, users, items, mean, squash, self.biased, first_square=0.04)
 
     def item_biases(self) -> Floats:
         """What the bias alone moves an average user's prediction by, in rating steps."""

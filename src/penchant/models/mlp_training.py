@@ -14,7 +14,7 @@ from penchant.models.adam import Adam
 from penchant.models.dense import Dense, Layer, Noise
 from penchant.models.fitting import FitOptions
 from penchant.models.machine_training import MachineTrainer
-from penchant.models.ranges import Squash
+from penchant.models.ranges import Squash, range_unit
 from penchant.models.schedule import SCHEDULES, one_cycle_momentum
 from penchant.seeds import numpy_generator
 from penchant.threads import Workers
@@ -57,6 +57,8 @@ class MlpTrainer:
         self.user_squares = np.full(len(self.users), FIRST_SQUARE, np.float32)
         self.item_squares = np.full(len(self.items), FIRST_SQUARE, np.float32)
         self.squash = Squash.of(settings.rating_range, self.train.scale)
+        unit = np.float32(1) if self.squash.is_none else range_unit(self.train.scale)
+        self.weight_of_errors = 2 / unit**2  # inside a range, sums have no unit, and what moves them should have none
         self.network = self._layers(options.seed)
         self.adam = Adam(self.network.weights, settings.weight_decay)
         self.seeds = numpy_generator(options.seed, "dropout").integers(
@@ -146,7 +148,7 @@ class MlpTrainer:
         predictions, slopes = self._squeeze(z)
         errors = predictions - ratings[at]
         self.squared[part] = np.dot(errors, errors)
-        slopes *= 2 * errors
+        slopes *= self.weight_of_errors * errors
         if self.machine is not None:
             self.machine.backward(slopes, *gathered)
         back = self.input_gradients[at]

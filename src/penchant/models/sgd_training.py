@@ -29,9 +29,10 @@ ROW_UNIT = 16  # floats in a cache line
 
 @dataclass(frozen=True)
 class Start:
-    """Where a factorisation starts.
+    """Where a factorisation starts, for ratings that are divided by a unit.
 
     Attributes:
+        unit: see `ranges.range_unit`.
         user_factors, item_factors: float32 (n, k).
         mean: added to every z.
         squash: the range.
@@ -39,6 +40,7 @@ class Start:
         first_square: where the accumulators start.
     """
 
+    unit: np.float32
     user_factors: Floats
     item_factors: Floats
     mean: float
@@ -140,10 +142,11 @@ def count_blocks(n_users: int, n_items: int, width: int) -> int:
 
 
 class SgdTraining:
-    """Epochs over tiles, by some workers."""
+    """Epochs over tiles, by some workers. Inside, ratings are in units; what is told is as they were given."""
 
     def __init__(self, start: Start, settings: Any, train: Interactions, options: FitOptions, workers: Workers) -> None:
-        self.mean, self.squash, self.biased = np.float32(start.mean), start.squash, start.biased
+        self.unit, self.squash, self.biased = start.unit, start.squash, start.biased
+        self.mean = np.float32(start.mean)
         self.settings = settings
         self.epochs: int = settings.epochs
         self.factors = start.user_factors.shape[1]
@@ -153,6 +156,7 @@ class SgdTraining:
         width = row_width(self.factors)
         blocks = count_blocks(train.n_users, train.n_items, width)
         self.tiles = Tiles.of(train, blocks, self.generator, workers)
+        np.divide(self.tiles.ratings, self.unit, out=self.tiles.ratings)
         self.users = self._table(start.user_factors, self.tiles.users, width, start.first_square)
         self.items = self._table(start.item_factors, self.tiles.items, width, start.first_square)
         self.kept: tuple[Floats, Floats] | None = None
@@ -173,7 +177,7 @@ class SgdTraining:
             work = partial(self._run_tiles, rate_from=rate * schedule(begin), rate_to=rate * schedule(end))
             self.workers.share(tiles, work)
             progressed((number + 1) / len(strata))
-        return float(self.errors.sum()) / len(self.tiles.ratings)
+        return float(self.errors.sum()) / len(self.tiles.ratings) * float(self.unit) ** 2
 
     def _run_tiles(self, tiles: NDArray[np.int64], rate_from: float, rate_to: float) -> None:
         from penchant.kernels.sgd import sgd_tiles  # numba is loaded only to train
@@ -211,7 +215,8 @@ class SgdTraining:
             for start in parts * PAIRS_A_TIME:
                 part = slice(start, start + PAIRS_A_TIME)
                 places = self.tiles.users.places[user_rows[part]], self.tiles.items.places[item_rows[part]]
-                scores[part] = self.squash(pair_sums(*places, self.users, self.items, self.k, self.mean))
+                sums = pair_sums(*places, self.users, self.items, self.k, self.mean)
+                scores[part] = self.squash(sums) * self.unit
 
         self.workers.share(np.arange(-(-len(scores) // PAIRS_A_TIME)), score)
         return scores
@@ -219,13 +224,15 @@ class SgdTraining:
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What has been learnt, in the shapes of the model."""
         users, items = self.tiles.users.places, self.tiles.items.places
+        unit = self.unit if self.squash.is_none else np.float32(1)  # inside a range, sums have no unit
+        root = np.sqrt(unit)
         return {
-            "user_factors": self.users[users, : self.factors],
-            "item_factors": self.items[items, : self.factors],
-            "user_biases": self.users[users, self.k],
-            "item_biases": self.items[items, self.k],
-            "mean": np.array([self.mean]),
-            "rating_range": self.squash.pack(),
+            "user_factors": self.users[users, : self.factors] * root,
+            "item_factors": self.items[items, : self.factors] * root,
+            "user_biases": self.users[users, self.k] * unit,
+            "item_biases": self.items[items, self.k] * unit,
+            "mean": np.array([self.mean * unit]),
+            "rating_range": self.squash.in_units(1 / self.unit).pack(),
         }
 
     def snapshot(self) -> tuple[Floats, Floats]:
