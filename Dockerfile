@@ -10,7 +10,7 @@ RUN pip install --no-cache-dir -c constraints.txt '.[serve]'
 USER penchant
 ENV PENCHANT_HOST=0.0.0.0 \
     PENCHANT_PORT=8000 \
-    PENCHANT_KEYS=/keys.json \
+    PENCHANT_KEYS=/keys/keys.json \
     PENCHANT_FEEDBACK=sqlite:////feedback/feedback.db \
     NUMBA_CACHE_DIR=/tmp/numba
 EXPOSE 8000

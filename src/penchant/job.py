@@ -292,6 +292,7 @@ def describe_data(split: Split) -> dict[str, Any]:
         "n_items": train.n_items,
         "scale": [low, high],
         "is_implicit": train.is_implicit,
+        "positive_from": train.positive_from,
         "mean": float(train.ratings.mean(dtype="float64")),
         "times": None if train.times is None else [int(train.times.min()), int(train.times.max())],
         "notes": list(train.notes),

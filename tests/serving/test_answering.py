@@ -16,10 +16,10 @@ from penchant.serving.answering import (
     alone,
     answers,
     explain,
-    history_rows,
     lists,
     nearest,
     predict,
+    taken_of,
     takes_long,
 )
 from penchant.serving.catalogue import dumps
@@ -103,8 +103,32 @@ def test_the_card_is_json(live: Live) -> None:
 def test_the_last_rating_of_a_history_counts(film_model: Path) -> None:
     loaded = Loaded.read(film_model)
     item, other = loaded.catalogue.ids[:2]
-    rows, ratings = history_rows(loaded, ((item, 1.0), (other, 3.0), (item, 4.0)))
-    assert dict(zip(rows.tolist(), ratings.tolist(), strict=True)) == {0: 4.0, 1: 3.0}
+    taken = taken_of(loaded, ((item, 1.0), (other, 3.0), (item, 4.0)))
+    assert dict(zip(taken.item_rows.tolist(), taken.ratings.tolist(), strict=True)) == {0: 4.0, 1: 3.0}
+    assert set(taken.seen.tolist()) == {0, 1}
+
+
+def test_what_is_rated_below_the_positive_is_seen_and_not_liked(film_model: Path, tmp_path: Path) -> None:
+    """By visitors and in feedback, as `positive_from` of the fit has it; a later rating changes that."""
+    read = penchant.read_ratings(film_model.parent / "ratings.csv", positive_from=4)
+    folder = penchant.fit(read, "als", factors=4, valid_fraction=0).save(tmp_path / "als")
+    with FeedbackStore.open(str(tmp_path / "feedback.db")) as store:
+        live = Live(folder, Overlay(store))
+        loaded = live.loaded
+        first, second, third = loaded.catalogue.ids[:3]
+        assert loaded.positive_from == 4
+        taken = taken_of(loaded, ((first, 5.0), (second, 2.0), (third, None)))
+        assert (taken.seen.tolist(), taken.item_rows.tolist(), taken.ratings.tolist()) == ([0, 1, 2], [0, 2], [1, 1])
+        events = [Event("a", "new", first, 5.0), Event("b", "new", second, 2.0), Event("c", "new", third, 4.0)]
+        loaded.check_ratings([*events, Event("d", "new", first, -1.0)])
+        live.overlay.append(events)
+        known = loaded.known("new", live.overlay)
+        assert set(known.taken.seen.tolist()) == {0, 1, 2}
+        assert dict(zip(known.taken.item_rows.tolist(), known.taken.ratings.tolist(), strict=True)) == {0: 1, 2: 1}
+        live.overlay.append([Event("e", "new", third, 1.0), Event("f", "new", second, 5.0)])
+        known = loaded.known("new", live.overlay)
+        assert set(known.taken.item_rows.tolist()) == {0, 1}
+        assert set(known.taken.seen.tolist()) == {0, 1, 2}
 
 
 def test_lists_are_there_though_the_model_has_no_similar_items(film_model: Path, tmp_path: Path) -> None:

@@ -98,6 +98,22 @@ def test_sigterm_under_load_answers_what_was_accepted(film_model: Path, tmp_path
         assert '"stopped"' in running.logged()
 
 
+def test_a_service_that_stops_says_so_to_whoever_watches(film_model: Path, tmp_path: Path) -> None:
+    """By GET and by HEAD, on a connection that is answered, with nothing strange in the log."""
+    with serving(film_model, tmp_path, "--drain", "3") as running:
+        assert [httpx.head(f"{running.url}/{path}").status_code for path in ("healthz", "readyz")] == [200, 200]
+        running.send(signal.SIGTERM)
+        deadline = time.monotonic() + 3
+        while (found := running.get("/readyz")).status_code == 200 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert found.status_code == 503
+        assert found.json()["error"]["code"] == "stopping"
+        assert httpx.head(f"{running.url}/readyz").status_code == 503
+        assert running.process.wait(20) == 0
+        assert "Traceback" not in running.logged()
+        assert "a request failed" not in running.logged()
+
+
 def test_a_sender_that_sends_too_much_is_told_to_wait(film_model: Path, tmp_path: Path) -> None:
     with serving(film_model, tmp_path, "--rate", "1", "--burst", "3") as running:
         found = [running.get("/v1/items?limit=1") for _ in range(6)]

@@ -52,8 +52,23 @@ def test_a_proxy_without_an_address_is_refused() -> None:
 
 
 def test_variables_that_are_nearly_settings_are_told() -> None:
-    variables = ["PENCHANT_PROT", "PENCHANT_PORT", "penchant_queu", "PENCHANT_SERVICE_HOST", "PENCHANT_DATA", "PATH"]
+    variables = [
+        "PENCHANT_PROT",
+        "PENCHANT_KEY",
+        "PENCHANT_PORT",
+        "penchant_queu",
+        "PENCHANT_SERVICE_HOST",
+        "PENCHANT_DATA",
+        "PATH",
+    ]
     assert unheard(variables) == [
         "PENCHANT_PROT is no setting. Is PENCHANT_PORT meant?",
         "penchant_queu is no setting. Is PENCHANT_QUEUE meant?",
     ]
+
+
+def test_an_empty_variable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PENCHANT_KEYS", "PENCHANT_RATE", "PENCHANT_FEEDBACK"):
+        monkeypatch.setenv(name, "")
+    settings = read_settings()
+    assert (settings.keys, settings.rate, settings.feedback) == (None, None, None)

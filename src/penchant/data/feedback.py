@@ -72,6 +72,7 @@ def positives(
             f"No rating is {positive_from:g} or more.", file=name, remedy=f"The ratings are from {low:g} to {high:g}."
         )
     some = interactions.take(kept).compact()
-    positive = replace(some, ratings=np.ones(len(kept), np.float32), is_implicit=True)
+    ones = np.ones(len(kept), np.float32)
+    positive = replace(some, ratings=ones, is_implicit=True, positive_from=positive_from)
     n = len(interactions) - len(kept)
     return positive, (f"Ratings from {positive_from:g} are positive; {n:,} below are left out.",)

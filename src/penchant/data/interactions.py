@@ -45,6 +45,7 @@ class Interactions:
         source: where the data came from, for messages and the manifest.
         notes: what reading did beside reading (duplicates dropped, names missing), one sentence each.
         is_implicit: nobody rated; `ratings` are weights above 0: plays, counts, hours, or 1.
+        positive_from: they are of ratings from this one up; None where nobody rated at all, or `is_implicit` is false.
 
     Raises:
         DataError: when columns differ in length, a row points outside its vocabulary, or a rating is
@@ -63,6 +64,7 @@ class Interactions:
     source: str = ""
     notes: tuple[str, ...] = ()
     is_implicit: bool = False
+    positive_from: float | None = None
 
     def __post_init__(self) -> None:
         _check_column(self.user_rows, np.int32, len(self), "user_rows")

@@ -20,7 +20,7 @@ from penchant.reranking import damped, pool_size, popularity, varied
 from penchant.serving.batching import LIGHT_NUMBERS, at_once
 from penchant.serving.catalogue import dumps, listed
 from penchant.serving.lists import likeness, ratings_of
-from penchant.serving.live import Known, Loaded
+from penchant.serving.live import Known, Loaded, Taken
 from penchant.serving.overlay import Overlay
 from penchant.serving.questions import Asked, Listing, Nearest
 
@@ -160,11 +160,11 @@ def _best_of_plain(loaded: Loaded, people: Sequence[_Person], scores: Floats) ->
 def _known(loaded: Loaded, asked: Sequence[Asked]) -> list[Known | Exception]:
     """Who each is, or what is wrong with their history; visitors are folded in together."""
     found: list[Any] = [None] * len(asked)
-    histories: dict[int, tuple[Rows, Floats]] = {}
+    histories: dict[int, Taken] = {}
     for place, one in enumerate(asked):
         try:
             if one.user is None:
-                histories[place] = history_rows(loaded, one.history)
+                histories[place] = taken_of(loaded, one.history)
             else:
                 found[place] = loaded.known(one.user, one.overlay)
         except Exception as error:
@@ -174,7 +174,7 @@ def _known(loaded: Loaded, asked: Sequence[Asked]) -> list[Known | Exception]:
     return found
 
 
-def _newcomers(loaded: Loaded, histories: Sequence[tuple[Rows, Floats]]) -> Sequence[Known | Exception]:
+def _newcomers(loaded: Loaded, histories: Sequence[Taken]) -> Sequence[Known | Exception]:
     """Each alone where they cannot be folded in together, so that only who is at fault has the error."""
     try:
         return loaded.newcomers(histories) if histories else []
@@ -184,28 +184,29 @@ def _newcomers(loaded: Loaded, histories: Sequence[tuple[Rows, Floats]]) -> Sequ
         return [_newcomers(loaded, [one])[0] for one in histories]
 
 
-def history_rows(
-    loaded: Loaded, history: Sequence[tuple[Id, float | None]]
-) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+def taken_of(loaded: Loaded, history: Sequence[tuple[Id, float | None]]) -> Taken:
     """The history of somebody new, the last rating of an item counting.
 
     Raises:
         UnknownIdError: the model does not know an item.
         InputError: a rating is missing or not on the scale of the model.
     """
-    rated: dict[int, float] = {}
+    rated: dict[int, float | None] = {}
     ranks_only, row = loaded.recommender.model.ranks_only, loaded.recommender.items.row
     for item, rating in history:
         if rating is None and not ranks_only:
             raise InputError(
                 f"The item {item!r} of the history has no rating.", remedy="This model learns from ratings: give one."
             )
-        rated[row(item)] = 1.0 if rating is None else rating
-    rows = np.fromiter(rated, np.int32, len(rated))
-    if all(rating is None for _, rating in history):  # as nearly always of a model that ranks: nothing to check
-        return rows, np.ones(len(rows), np.float32)
-    ratings = ratings_of(rated, loaded.recommender.model)  # type: ignore[arg-type]  # only their values count
-    return rows, ratings
+        rated[row(item)] = rating
+    seen = np.fromiter(rated, np.int32, len(rated))
+    if all(rating is None for rating in rated.values()):  # as nearly always of a model that ranks: nothing to check
+        return Taken(seen, seen, np.ones(len(seen), np.float32))
+    if ranks_only and loaded.positive_from is not None:
+        liked = [item for item, rating in rated.items() if loaded.is_positive(rating)]
+        return Taken(seen, np.array(liked, np.int32), np.ones(len(liked), np.float32))
+    weights = {item: 1.0 if rating is None else rating for item, rating in rated.items()}
+    return Taken(seen, seen, ratings_of(weights, loaded.recommender.model))  # type: ignore[arg-type]  # values alone
 
 
 def _left_out(loaded: Loaded, listing: Listing, known: Known) -> Rows:

@@ -17,6 +17,7 @@ from penchant.serving.recommender import Recommender
 from penchant.serving.search import Search
 
 MOST_VALUES = 200  # of a column that are listed to choose from
+FEWEST_ITEMS = 2  # that share a word of a column on average, so that it tells groups of items
 MAP_ITEMS = 20_000  # whose factors say where the axes of the map are
 
 
@@ -125,9 +126,10 @@ def _filter(column: pl.Series) -> dict[str, Any] | None:
         examples = sorted(set(numbers.to_list()))[:MOST_VALUES] if numbers.n_unique() <= MOST_VALUES else []
         ends = {"low": numbers.min(), "high": numbers.max()}
         return {"name": column.name, "kind": "numbers", **ends, "values": examples}
-    words = texts(column).drop_nulls().str.split(SEPARATOR).explode().str.strip_chars().rename("word")
+    told = texts(column).drop_nulls()
+    words = told.str.split(SEPARATOR).explode().str.strip_chars().rename("word")
     counts = words.filter(words != "").value_counts(name="count")
-    if not len(counts) or len(counts) > max(MOST_VALUES, len(column) // 10):
-        return None  # a column that is nearly another name, such as a title or an address
+    if not len(counts) or len(counts) > max(MOST_VALUES, len(column) // 10) or FEWEST_ITEMS * len(counts) > len(told):
+        return None  # a column that is nearly another name, such as a title, an address or a date
     known = counts.sort(["count", "word"], descending=[True, False])
     return {"name": column.name, "kind": "words", "values": known["word"].head(MOST_VALUES).to_list()}

@@ -228,6 +228,12 @@ class Loaded:
         model = self.recommender.model
         return not model.ranks_only and has_intervals(model, self.recommender.conformal)
 
+    @cached_property
+    def positive_from(self) -> float | None:
+        """The rating from which on a model that ranks was told that somebody took an item; None of other models."""
+        found = self.recommender.about.get("data", {}).get("positive_from")
+        return float(found) if self.recommender.model.ranks_only and isinstance(found, int | float) else None
+
     # --- users --------------------------------------------------------------------------------------
 
     def is_at_hand(self, user: Id, overlay: Overlay) -> bool:
@@ -261,21 +267,28 @@ class Loaded:
             if event.rating is None:
                 continue
             if self.recommender.model.ranks_only:
-                if event.rating <= 0:
+                if event.rating <= 0 and self.positive_from is None:
                     raise InputError(f"The weight {event.rating:g} is not above 0.", remedy="Leave it out for 1.")
             elif not low <= event.rating <= high:
                 raise InputError(
                     f"The rating {event.rating:g} is off the scale.", remedy=f"Rate from {low:g} to {high:g}."
                 )
 
-    def newcomer(self, item_rows: Rows, ratings: Floats) -> Known:
-        """Somebody with a history alone."""
-        return self.newcomers([(item_rows, ratings)])[0]
+    def is_positive(self, rating: float | None) -> bool:
+        """Whether a rating says to a model that ranks that the item was taken."""
+        return rating is None or self.positive_from is None or rating >= self.positive_from
 
-    def newcomers(self, histories: Sequence[tuple[Rows, Floats]]) -> list[Known]:
+    def weight(self, rating: float | None) -> float:
+        """What it counts then."""
+        return 1.0 if rating is None or rating <= 0 or self.positive_from is not None else rating
+
+    def newcomer(self, taken: Taken) -> Known:
+        """Somebody with a history alone."""
+        return self.newcomers([taken])[0]
+
+    def newcomers(self, takens: Sequence[Taken]) -> list[Known]:
         """Several of them; to fold them in together takes less time."""
-        vectors = self.recommender.model.fold_in_all(histories)
-        takens = (Taken(item_rows, item_rows, ratings) for item_rows, ratings in histories)
+        vectors = self.recommender.model.fold_in_all([(taken.item_rows, taken.ratings) for taken in takens])
         return [Known(-1, vector, taken, True, True) for vector, taken in zip(vectors, takens, strict=True)]
 
     def _make_known(self, row: int, events: Iterable[Event]) -> Known:
@@ -291,7 +304,8 @@ class Loaded:
         """The artifact's history under stored feedback, of which the latest rating of an item counts.
 
         What has no rating says to a model that ranks only that the item was taken (1), and to a model of ratings that
-        it was seen. Items that the model does not know are left out until a later one does.
+        it was seen; so does what is rated below `positive_from`. Items that the model does not know are left out until
+        a later one does.
         """
         history, model = self.recommender.history, self.recommender.model
         mine = history.of(row) if row >= 0 else slice(0, 0)
@@ -303,8 +317,10 @@ class Loaded:
             if item < 0:
                 continue
             seen.add(item)
-            if model.ranks_only:
-                rated[item] = event.rating if event.rating is not None and event.rating > 0 else 1.0
+            if model.ranks_only and not self.is_positive(event.rating):
+                rated.pop(item, None)
+            elif model.ranks_only:
+                rated[item] = self.weight(event.rating)
             elif event.rating is not None:
                 rated[item] = min(max(event.rating, low), high)
             is_changed = is_changed or model.ranks_only or event.rating is not None

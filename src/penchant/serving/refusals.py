@@ -21,7 +21,7 @@ from penchant.serving.catalogue import dumps
 JSON = b"application/json"
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)  # not frozen: Python and the framework set an exception's traceback and context
 class Refused(Exception):  # noqa: N818, as it is said: the request is refused
     """A request that is not answered.
 

@@ -231,7 +231,7 @@ def _reasons(router: APIRouter, service: Service) -> None:
         loaded, history = service.live.loaded, _history(asked.history)
 
         def known() -> Known:
-            return loaded.newcomer(*answering.history_rows(loaded, history))
+            return loaded.newcomer(answering.taken_of(loaded, history))
 
         return sent(await service.run(explained, loaded, known, asked.item, b"{"))
 
@@ -271,10 +271,13 @@ def _operation(router: APIRouter, service: Service) -> None:
             await asyncio.shield(asyncio.get_running_loop().run_in_executor(service.store_pool, service.reload))
         )
 
+    # Balancers that look with HEAD need no place in OpenAPI.
+    @router.head("/healthz", include_in_schema=False)
     @router.get("/healthz", summary="Whether the process answers")
     async def healthz() -> Response:
         return sent(b'{"status":"ok"}')
 
+    @router.head("/readyz", include_in_schema=False)
     @router.get("/readyz", summary="Whether requests should be sent here")
     async def readyz() -> Response:
         if not service.is_ready:

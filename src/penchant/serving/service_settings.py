@@ -19,13 +19,14 @@ except ImportError as error:
 
 PREFIX = "PENCHANT_"
 RATE = 100.0
+OTHERS = ("PENCHANT_KEY", "PENCHANT_DATA")  # of penchant retrain, and where data sets are
 CLOSE = 0.85  # how much of a name is right, of 1
 
 
 class ServiceSettings(BaseSettings):
     """How to serve. A flag wins over a variable, and a variable over the default."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="ignore")
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all of the machine.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 for any that is free.")
@@ -166,6 +167,6 @@ def unheard(variables: Iterable[str]) -> list[str]:
     Others that begin alike are somebody else's: a cluster sets PENCHANT_SERVICE_HOST for a service of that name.
     """
     known = [one.variable for one in describe()]
-    strange = [name for name in variables if name.upper().startswith(PREFIX) and name.upper() not in known]
+    strange = [name for name in variables if name.upper().startswith(PREFIX) and name.upper() not in (*known, *OTHERS)]
     near = {name: get_close_matches(name.upper(), known, 1, CLOSE) for name in sorted(strange)}
     return [f"{name} is no setting. Is {found[0]} meant?" for name, found in near.items() if found]
