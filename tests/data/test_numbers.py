@@ -184,7 +184,25 @@ RATINGS = st.one_of(
 TIMES = st.one_of(
     st.integers(0, 2**31).map(str),
     st.integers(-(2**65), 2**65).map(str),
-    st.sampled_from(["", "1.5", "1e9", "2020-01-01", "007", "+5", " 5", "nan", "1600000000000", '"5"']),
+    st.sampled_from(
+        [
+            "",
+            "1.5",
+            "1e9",
+            "2020-01-01",
+            "007",
+            "+5",
+            " 5",
+            "nan",
+            "1600000000000",
+            '"5"',
+            "1994",
+            "20240103",
+            "20240230",
+            "2.1.2020",
+            "2020/1/2",
+        ]
+    ),
 )
 GOOD_IDS = st.integers(0, 12).map(str)
 GOOD = st.tuples(GOOD_IDS, GOOD_IDS, st.sampled_from(["4", "3.5", "0.5"]), st.integers(0, 99).map(str))

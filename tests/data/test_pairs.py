@@ -74,9 +74,9 @@ def test_a_column_that_is_not_found_has_to_be_renamed(table: Any, read: Any) -> 
 
 
 def test_pairs_by_usual_names_and_by_given_ones(table: Any) -> None:
-    users, items, _ = read_pairs(table("movieId,userId,rating\n3,1,5\n4,2,5\n"))
+    users, items, _, _ = read_pairs(table("movieId,userId,rating\n3,1,5\n4,2,5\n"))
     assert (users.to_list(), items.to_list()) == ([1, 2], [3, 4])
-    users, items, _ = read_pairs(table("who,what\na,x\n"), user="who", item="what")
+    users, items, _, _ = read_pairs(table("who,what\na,x\n"), user="who", item="what")
     assert (users.to_list(), items.to_list()) == (["a"], ["x"])
 
 
@@ -85,12 +85,15 @@ def test_times_of_pairs_are_read_where_there_are_some(table: Any) -> None:
     assert read_pairs(table("user,item,timestamp\n2,3,86400\n")).times.tolist() == [86_400]
     assert read_pairs(table("user,item,when\n2,3,1970-01-02\n")).times is None
     assert read_pairs(table("user,item,when\n2,3,1970-01-02\n"), time="when").times.tolist() == [86_400]
+    dated = read_pairs(table("user,item,date\n2,3,19700102\n"))
+    assert dated.times.tolist() == [86_400]
+    assert dated.notes == ("The times in 'date' are read as dates: 19700102 is 1970-01-02.",)
     with pytest.raises(DataError, match="column 'date'"):
         read_pairs(table("user,item,date\n2,3,soon\n"))
 
 
 def test_pairs_keep_repetitions_and_their_order(table: Any) -> None:
-    users, items, _ = read_pairs(table("user,item\n2,3\n1,3\n2,3\n"))
+    users, items, _, _ = read_pairs(table("user,item\n2,3\n1,3\n2,3\n"))
     assert (users.to_list(), items.to_list()) == ([2, 1, 2], [3, 3, 3])
 
 

@@ -338,11 +338,47 @@ def test_bad_ratings(bad: str, message: str, put: Put) -> None:
     assert "decimal point" in error.remedy
 
 
-def test_decimal_commas_between_semicolons(put: Put) -> None:
-    path = put("user;item;Bewertung\n1;1;4\n2;2;3,5\n3;3;2,5\n")
-    error = error_of(path, rating="Bewertung")
-    assert_place(error, path, 3, "Bewertung")
-    assert "The rating '3,5' is not a number. (2 lines are so.)" in error.problem
+@pytest.mark.parametrize("separator", [";", "\t", "|", "::", " "], ids=repr)
+@pytest.mark.parametrize("header", [True, False], ids=["header", "no header"])
+def test_decimal_commas_where_the_separator_is_none(separator: str, header: bool, put: Put) -> None:
+    lines = [["user", "item", "rating", "time"]] * header + [["1", "1", "4,5", "7"], ["2", "2", "3", "7"]]
+    lines += [["3", "3", "-0,125", "7"]]
+    path = put("\n".join(separator.join(line) for line in lines) + "\n")
+    assert read_ratings(path).ratings.tolist() == [4.5, 3, -0.125]
+
+
+def test_decimal_commas_in_weights(put: Put) -> None:
+    path = put("user;item;hours\n1;1;0,5\n2;2;1,250\n3;3;12\n")
+    assert read_ratings(path, weight="hours").ratings.tolist() == [0.5, 1.25, 12]
+
+
+@pytest.mark.parametrize(
+    ("ratings", "line", "message"),
+    [
+        (["4", "3,5", "2.5"], 3, "The rating '3,5' has a comma, and the column has points too"),
+        (["4", "1.234,5", "3,5"], 3, "The rating '1.234,5' has a comma, and the column has points too"),
+        (["4", "1,234", "22,000"], 3, "The comma of the rating '1,234' may be between thousands"),
+        (["4", "1,234,567", "2"], 3, "The comma of the rating '1,234,567' may be between thousands"),
+        (["4,5", "good", "2,5"], 3, "The rating 'good' is not a number."),
+        (["4,5", "4,5,6", "2,5"], 3, "The rating '4,5,6' is not a number."),
+    ],
+)
+def test_commas_that_may_be_none_of_decimals(ratings: list[str], line: int, message: str, put: Put) -> None:
+    path = put("user;item;rating\n" + "".join(f"{row};{row};{text}\n" for row, text in enumerate(ratings)))
+    error = error_of(path)
+    assert_place(error, path, line, "rating")
+    assert message in error.problem
+    assert "decimal point" in error.remedy
+
+
+def test_commas_where_they_separate_are_no_decimal_commas(put: Put) -> None:
+    assert "The rating '4,5' is not a number." in error_of(put('user,item,rating\n1,1,"4,5"\n2,2,"3,5"\n')).problem
+
+
+@pytest.mark.parametrize("spelt", [str, str.lower, str.upper])
+def test_truth_values_as_ratings(spelt: Callable[[str], str], put: Put) -> None:
+    path = put(f"user,item,rating\n1,1,{spelt('True')}\n2,2, {spelt('False')}\n")
+    assert read_ratings(path).ratings.tolist() == [1, 0]
 
 
 @pytest.mark.parametrize(
@@ -394,6 +430,10 @@ TIMES: list[tuple[list[str], list[int]]] = [
     (["2020-01-02T03:04:05.678Z", "2020-01-02T03:04:05,9 UTC"], [1577934245, 1577934245]),
     (["2020-01-02T03:04:05+02:00", "2020-01-02 03:04:05 -0130"], [1577934245 - 7200, 1577934245 + 5400]),
     (["2020-01-02T03:04:05+02", " 2020-01-02 "], [1577934245 - 7200, 1577923200]),
+    (["02.01.2020", "2.1.2020"], [1577923200, 1577923200]),
+    (["02.01.2020 03:04:05", "2.1.2020T03:04Z"], [1577934245, 1577934240]),
+    (["2020/01/02", "2020/1/2"], [1577923200, 1577923200]),
+    (["2020/01/02 03:04:05+02:00", "31.12.1969"], [1577934245 - 7200, -86400]),
 ]
 
 
@@ -423,6 +463,80 @@ def test_times_in_frames(given_times: list[Any], expected: list[int], library: C
     data = read_ratings(library({"user": [1, 2], "item": [1, 2], "rating": [1, 2], "time": given_times}))
     assert data.times is not None
     assert data.times.tolist() == expected
+
+
+DATES = [20240103, 19000101, 21001231, 20240229]
+YEARS = [1994, 1900, 2100]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected", "note"),
+    [
+        (DATES, [1704240000, -2208988800, 4133894400, 1709164800], "as dates: 20240103 is 2024-01-03."),
+        (YEARS, [757382400, -2208988800, 4102444800], "as years: 1994 is 1994-01-01."),
+    ],
+)
+@pytest.mark.parametrize("kind", ["csv", "blank line", "decimals", "parquet", "pandas", "int32", "float", "text"])
+def test_years_and_dates_as_numbers(numbers: list[int], expected: list[int], note: str, kind: str, put: Put) -> None:
+    frame = pd.DataFrame({"user": range(len(numbers)), "item": range(len(numbers)), "rating": 3, "date": numbers})
+    types = {"int32": "int32", "float": float, "text": str, "decimals": float}
+    frame["date"] = frame["date"].astype(types.get(kind, "int64"))
+    source: Any = frame
+    if kind in ("csv", "blank line", "decimals"):
+        source = put(frame.to_csv(index=False) + "\n" * (kind == "blank line"))
+    elif kind == "parquet":
+        source = put(b"")
+        frame.to_parquet(source)
+    data = read_ratings(source)
+    assert data.times is not None
+    assert data.times.tolist() == expected
+    assert data.notes == (f"The times in 'date' are read {note}",)
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        [1899, 1950],
+        [1950, 2101],
+        [1994.5, 1995],
+        [20240103.5, 20240103],
+        [19_000_100, 20_000_000, 20_231_301],  # seconds of August 1970 with the digits of a date
+        [1_704_240_000, 20240103, 0],
+        [881250949, 1994],
+    ],
+)
+def test_numbers_that_are_seconds_after_all(numbers: list[float]) -> None:
+    places = range(len(numbers))
+    times = pl.Series(numbers, strict=False)
+    data = read_ratings(pl.DataFrame({"user": places, "item": places, "rating": 3, "time": times}))
+    assert data.times is not None
+    assert data.times.tolist() == [int(number) for number in numbers]
+    assert data.notes == ()
+
+
+@pytest.mark.parametrize("bad", [20240230, 0, 20241301, 1994, 22240103])
+def test_a_number_that_is_no_date_among_dates(bad: int, put: Put) -> None:
+    path = put(f"user,item,rating,date\n1,1,4,20240103\n2,2,3,{bad}\n3,3,3,20240105\n")
+    error = error_of(path)
+    assert_place(error, path, 3, "date")
+    assert f"The time {bad} is no date, as others of the column are." in error.problem
+
+
+@given(st.lists(st.dates(date(1900, 1, 1), date(2100, 12, 31)), min_size=2, max_size=9))
+def test_dates_of_any_form_are_the_same(days: list[date]) -> None:
+    forms = [
+        [f"{day:%Y-%m-%d}" for day in days],
+        [f"{day:%Y/%m/%d}" for day in days],
+        [f"{day:%d.%m.%Y}" for day in days],
+        [f"{day.day}.{day.month}.{day.year}" for day in days],
+        [int(f"{day:%Y%m%d}") for day in days],
+        days,
+    ]
+    places = range(len(days))
+    for form in forms:
+        data = read_ratings(pl.DataFrame({"user": places, "item": places, "rating": 3, "time": form}))
+        assert data.times is not None
+        assert data.times.tolist() == [(day - date(1970, 1, 1)).days * 86_400 for day in days]
 
 
 def test_pandas_times_with_a_zone() -> None:
@@ -464,6 +578,12 @@ def test_bad_times_among_numbers(bad: str, message: str, put: Put) -> None:
         "2020",
         "Jan 2020",
         "2020-01-01 9",
+        "2020-1-2",
+        "31.02.2020",
+        "1.1.20200",
+        "2020/01/011",
+        "2020/13/01",
+        "1.1.20",
     ],
 )
 def test_bad_times_among_dates(bad: str, put: Put) -> None:
@@ -472,6 +592,15 @@ def test_bad_times_among_dates(bad: str, put: Put) -> None:
     assert error.column == "time"
     assert error.line in (2, 3)
     assert "The time " in error.problem
+
+
+@pytest.mark.parametrize("unsure", ["07/12/2023", "7/12/23", "07-12-2023", "13/12/2023 10:00"])
+def test_dates_whose_day_may_be_their_month(unsure: str, put: Put) -> None:
+    path = put(f"user,item,rating,time\n1,1,4,2020-01-01\n2,2,3,{unsure}\n")
+    error = error_of(path)
+    assert_place(error, path, 3, "time")
+    assert f"The time '{unsure}' does not say which number is the day and which the month." in error.problem
+    assert "year-month-day" in error.remedy
 
 
 @pytest.mark.parametrize(

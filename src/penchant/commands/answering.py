@@ -220,6 +220,8 @@ def predict(
         check_writable(out)
     recommender = load(model_dir, module)
     given = read_pairs(pairs, user=user, item=item, time=time)
+    for note in given.notes:
+        terminal.warn(note)
     tables = {"user_table": users, "item_table": items}
     frame = recommender.predict_pairs(given.users, given.items, interval, given.times, chances=chances, **tables)
     frame.insert_column(0, given.users.alias("user"))

@@ -13,6 +13,7 @@ from penchant.data import items, values
 from penchant.data.context import Context, Newcomers
 from penchant.data.read import open_table
 from penchant.data.tables import Table
+from penchant.data.times import times as times_of
 from penchant.data.vocabulary import Vocabulary
 from penchant.errors import DataError, UnknownIdError
 
@@ -97,11 +98,13 @@ class Pairs(NamedTuple):
     Attributes:
         users, items: Int64 or String (n,).
         times: int64 (n,), seconds since 1970-01-01 UTC, or None where the table has none.
+        notes: how times were read that are no seconds.
     """
 
     users: pl.Series
     items: pl.Series
     times: NDArray[np.int64] | None
+    notes: tuple[str, ...] = ()
 
 
 def read_pairs(source: Any, *, user: str | None = None, item: str | None = None, time: str | None = None) -> Pairs:
@@ -112,8 +115,8 @@ def read_pairs(source: Any, *, user: str | None = None, item: str | None = None,
     """
     table = open_table(source)
     found = naming.find_columns(table, user=user, item=item, time=time, without_rating=True)
-    times = values.times(table, found.time) if found.time is not None else None
-    return Pairs(values.ids(table, found.user, "user"), values.ids(table, found.item, "item"), times)
+    times, notes = times_of(table, found.time) if found.time is not None else (None, ())
+    return Pairs(values.ids(table, found.user, "user"), values.ids(table, found.item, "item"), times, notes)
 
 
 def read_described(source: Any, ids: pl.Series, kind: str) -> pl.DataFrame:

@@ -21,6 +21,7 @@ from penchant.data.items import Described, align, column_as_item, key, name_from
 from penchant.data.layouts import Layout, TableLayout, find_layout
 from penchant.data.numbers import Meaning, Meanings
 from penchant.data.tables import Table, from_frame, is_frame, read_table, simplify
+from penchant.data.times import times as times_of
 from penchant.data.vocabulary import Vocabulary
 from penchant.errors import DataError, SettingError
 from penchant.signals import held_back
@@ -49,8 +50,8 @@ def read_ratings(
     A table with no column beside users, items, times and names is of interactions without ratings.
 
     Args:
-        source: a path (CSV, TSV, '::'- or blank-separated text, Parquet; plain, gz or zip), a folder laid
-            out as its publisher does, the name of a data set ("ml-100k"; fetched when it is not here yet),
+        source: a path (CSV, TSV, '::'- or blank-separated text, JSON lines, Parquet; plain, gz or zip), a
+            folder laid out as its publisher does, the name of a data set ("ml-100k"; fetched when it is not here yet),
             or a pandas, polars or Arrow frame.
         user, item, rating, time: names of the columns; found by their usual names when not given. `item`
             may name a column of the items table ("title"), which then is the item.
@@ -89,13 +90,13 @@ def read_ratings(
     )
     if is_implicit and weight is None:
         found = replace(found, rating="")
-    given, left_out = _given(tables, found, is_implicit)
+    given, given_notes = _given(tables, found, is_implicit)
     described = _describe(tables, given, found.item, column_of_items, item_name)
     interactions = replace(_assemble(tables, found.user, given, described), is_implicit=is_implicit)
     policy = duplicates or ("sum" if is_implicit else "last")
     interactions, merged = merge_duplicates(interactions, policy, tables.ratings.name, given.line_of)
     interactions, below = positives(interactions, positive_from, tables.ratings.name)
-    notes = (*tables.notes, *left_out, *described.notes, *interactions.notes, *merged, *below)
+    notes = (*tables.notes, *given_notes, *described.notes, *interactions.notes, *merged, *below)
     noted = replace(interactions, notes=notes) if notes != interactions.notes else interactions
     return _check_enough(noted, tables.ratings.name)
 
@@ -294,22 +295,23 @@ def _other_number(folder: Path, layout: Layout, n_ratings: int) -> tuple[str, ..
 
 
 def _given(tables: _Tables, found: naming.Columns, is_implicit: bool) -> tuple[_Given, tuple[str, ...]]:
-    """The columns of the ratings table, without lines that are no ratings, and a note on these."""
+    """The columns of the ratings table, without lines that are no ratings, and notes."""
     table = tables.ratings
     with held_back(), ThreadPoolExecutor() as pool:
         user_ids = pool.submit(values.ids, table, found.user, "user")
         item_ids = pool.submit(values.ids, table, found.item, "item")
         ratings = pool.submit(weights if is_implicit else values.ratings, table, found.rating)
-        times = pool.submit(values.times, table, found.time) if found.time else None
+        timed = pool.submit(times_of, table, found.time) if found.time else None
         given = _Given(
             table=table,
             user_ids=user_ids.result(),
             item_ids=item_ids.result(),
             ratings=ratings.result(),
-            times=times.result() if times else None,
+            times=timed.result()[0] if timed else None,
         )
+        notes = timed.result()[1] if timed else ()
     if is_implicit or not tables.zero_is_implicit or not (given.ratings == 0).any():
-        return given, ()
+        return given, notes
     rows = np.flatnonzero(given.ratings != 0)
     if not len(rows):
         raise DataError(
@@ -327,7 +329,7 @@ def _given(tables: _Tables, found: naming.Columns, is_implicit: bool) -> tuple[_
         rows=rows,
     )
     n_implicit = table.frame.height - len(rows)
-    return explicit, (f"{n_implicit:,} lines with a rating of 0 (implicit feedback) are left out.",)
+    return explicit, (*notes, f"{n_implicit:,} lines with a rating of 0 (implicit feedback) are left out.")
 
 
 def _describe(

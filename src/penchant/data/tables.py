@@ -21,11 +21,14 @@ from narwhals.exceptions import NarwhalsError
 
 from penchant.data import text as text_tables
 from penchant.data.downloads import DAMAGED_ZIP
+from penchant.data.json_lines import JsonLines, is_json, read_json_lines
 from penchant.data.numbers import Meanings, read_numbers
 from penchant.data.text import CHECK_EXPORT, SNIFFED_BYTES, Dialect, Text, first_line
 from penchant.errors import DataError
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".data", ".base", ".test", ".parquet", ".item", ".user")
+TABLE_SUFFIXES = (
+    ".csv", ".tsv", ".txt", ".dat", ".data", ".base", ".test", ".parquet", ".jsonl", ".ndjson", ".item", ".user",
+)  # fmt: skip
 PARQUET_MARK = b"PAR1"
 FETCH_AGAIN = "Write or fetch it again."
 
@@ -38,13 +41,15 @@ class Table:
         frame: one column a field; String columns when it was read from text, but for those read as numbers.
         name: the file (and member of an archive) or kind of frame, for messages.
         has_header: False when the first line was data, and the names of the columns are the caller's.
-        text: what `frame` was read from; None for frames and Parquet.
+        text: what `frame` was read from; None for frames, Parquet and JSON lines.
+        json: what `frame` was read from, where that is JSON lines.
     """
 
     frame: pl.DataFrame
     name: str
     has_header: bool = True
     text: Text | None = None
+    json: JsonLines | None = None
 
     def column(self, name: str) -> pl.Series:
         """The values of one column, without its name, which polars may take for a pattern ("^a.*$")."""
@@ -52,6 +57,8 @@ class Table:
 
     def line_of(self, row: int) -> int:
         """The 1-based line in the file at which a row starts (1-based row of a frame). Slow, for errors."""
+        if self.json is not None:
+            return self.json.line_of(row)
         if self.text is None:
             return row + 1
         records = self.text.records()
@@ -144,7 +151,7 @@ def read_table(
     allow_short: bool = False,
     meanings: Meanings | None = None,
 ) -> Table:
-    """Read CSV, TSV, '::', ';', '|' or blank-separated text, or Parquet; plain, gz or zip.
+    """Read CSV, TSV, '::', ';', '|' or blank-separated text, JSON lines or Parquet; plain, gz or zip.
 
     Args:
         source: the file, or its content.
@@ -167,6 +174,9 @@ def read_table(
         head = _head(source)
         if head.startswith(PARQUET_MARK):
             return _with_rows(Table(_read_parquet(source, name), name))
+        if is_json(head):
+            lines = JsonLines(source)
+            return _with_rows(Table(_with_stripped_names(read_json_lines(lines, name)), name, json=lines))
         dialect = replace(text_tables.sniff(head, name), backslash=backslash)
         text = text_tables.prepare(source, dialect, name)
         line, first = text_tables.first_record(text, name)
@@ -230,7 +240,7 @@ def _is_header(first: list[str], known_names: frozenset[str]) -> bool:
 
 def _is_number(field: str) -> bool:
     try:
-        float(field)
+        float(field.replace(",", "."))  # a decimal comma, where another separator leaves it
     except ValueError:
         return False
     return True

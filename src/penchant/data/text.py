@@ -155,9 +155,9 @@ def _decode_head(head: bytes, name: str) -> tuple[str, str]:
     control = sum(byte < 9 or 13 < byte < 32 for byte in head)
     if b"\x00" in head or control > len(head) // 100:
         raise DataError(
-            "This is not a text table or Parquet, but binary data.",
+            "This is not a text table, JSON lines or Parquet, but binary data.",
             file=name,
-            remedy="Give CSV, TSV, '::'-separated text or Parquet (gz and zip are unpacked).",
+            remedy="Give CSV, TSV, '::'-separated text, JSON lines or Parquet (gz and zip are unpacked).",
         )
     try:
         return "utf-8", head.decode("utf-8-sig")
