@@ -221,12 +221,20 @@ class _Named:
         self.listener.ended_epoch(self.name, epoch)
 
 
-def count_trained_on(recommender: Recommender, ratings: Interactions, *, validated: bool = False) -> int:
-    """How many of some ratings, by user and item, a model was trained on; or was validated on instead."""
+def count_trained_on(
+    recommender: Recommender, ratings: Interactions, *, validated: bool = False, relevant_from: float | None = None
+) -> int:
+    """How many of some ratings, by user and item, a model was trained on.
+
+    Args:
+        validated: count what it was validated on instead.
+        relevant_from: count only ratings from this one up.
+    """
     history, users, items = recommender.history, recommender.users, recommender.items
     owners = np.repeat(np.arange(len(users), dtype=np.int64), np.diff(history.starts))
     part = ~history.in_training if validated else history.in_training
-    return int(ratings.are_among(users, items, owners[part], history.item_rows[part]).sum())
+    known = ratings.are_among(users, items, owners[part], history.item_rows[part])
+    return int((known if relevant_from is None else known & (ratings.ratings >= relevant_from)).sum())
 
 
 def leak_of(recommender: Recommender, ratings: Interactions) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from penchant import progress, terminal
-from penchant.commands.asking import known_user, load, plain
+from penchant.commands.asking import check_apart, known_user, load, plain
 from penchant.errors import SettingError
 from penchant.options import ItemColumn, Json, K, ModelDir, Module, Threads, UserColumn, fraction
 
@@ -114,6 +114,7 @@ def recommend(
         raise SettingError("--diversity-by has no effect without --diversity.", remedy="Give both: --diversity 0.3.")
     if out is not None:
         check_writable(out)
+    check_apart(out, model_dir, users, rated)
     recommender = load(model_dir, module)
     how: dict[str, Any] = {
         "k": k,
@@ -218,6 +219,7 @@ def predict(
 
     if out is not None:
         check_writable(out)
+    check_apart(out, model_dir, pairs, items, users)
     recommender = load(model_dir, module)
     given = read_pairs(pairs, user=user, item=item, time=time)
     tables = {"user_table": users, "item_table": items}
