@@ -199,9 +199,9 @@ def test_what_is_left_out_is_never_returned(
     fitted: Recommender, user: int, k: int, where: Any, only: Any, rows: Any, diversity: float, damping: float
 ) -> None:
     who = fitted.users.ids[user]
-    allow = None if only is None else fitted.items.take(np.array(only, np.int32))
-    deny = fitted.items.take(np.array(rows, np.int32))
-    wished: Wished = {"where": where, "allow": allow, "deny": deny, "diversity": diversity}
+    allowed = None if only is None else fitted.items.take(np.array(only, np.int32))
+    excluded = fitted.items.take(np.array(rows, np.int32))
+    wished: Wished = {"where": where, "only": allowed, "exclude": excluded, "diversity": diversity}
     found = ids(fitted.recommend(who, k, **wished, popularity_damping=damping))
     seen = set(fitted.history.item_rows[fitted.history.of(fitted.users.row(who))])
     holds = matching(fitted.item_table, filters_of(where)) & np.ones(len(fitted.items), bool)
@@ -216,11 +216,11 @@ def test_filtered_lists_are_the_whole_list_less_what_is_filtered(fitted: Recomme
     user = fitted.users.ids[3]
     all_of_it = fitted.recommend(user, 1000)
     denied = {one.item for one in all_of_it[:4]}
-    assert fitted.recommend(user, 1000, deny=list(denied)) == all_of_it[4:]
-    assert fitted.recommend(user, 1000, allow=denied) == all_of_it[:4]
-    assert fitted.recommend(user, 5, allow=all_of_it[9].item) == [all_of_it[9]]
-    assert fitted.recommend(user, 5, allow=[]) == []
-    assert fitted.recommend(user, 5, allow=denied, deny=denied) == []
+    assert fitted.recommend(user, 1000, exclude=list(denied)) == all_of_it[4:]
+    assert fitted.recommend(user, 1000, only=denied) == all_of_it[:4]
+    assert fitted.recommend(user, 5, only=all_of_it[9].item) == [all_of_it[9]]
+    assert fitted.recommend(user, 5, only=[]) == []
+    assert fitted.recommend(user, 5, only=denied, exclude=denied) == []
 
 
 @pytest.mark.parametrize(
@@ -308,7 +308,7 @@ def test_wishes_that_cannot_be(fitted: Recommender, wished: Any, problem: str) -
 
 
 def test_wishes_of_unknown_items_or_names(fitted: Recommender) -> None:
-    for wished in ({"allow": ["nosuch"]}, {"deny": "nosuch"}):
+    for wished in ({"only": ["nosuch"]}, {"exclude": "nosuch"}):
         with pytest.raises(UnknownIdError, match="no item 'nosuch'"):
             fitted.recommend(fitted.users.ids[0], **wished)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="variety"):
@@ -392,8 +392,8 @@ def said(saved: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     ("flags", "wished"),
     [
         ("--where genres=Drama --where 'year>=1990'", {"where": {"genres": "Drama", "year": ">=1990"}}),
-        ("--only 3 --only 5 --include-seen", {"allow": [3, 5], "include_seen": True}),
-        ("--deny 3 --deny 5", {"deny": [3, 5]}),
+        ("--only 3 --only 5 --include-seen", {"only": [3, 5], "include_seen": True}),
+        ("--exclude 3 --exclude 5", {"exclude": [3, 5]}),
         ("--diversity 0.5", {"diversity": 0.5}),
         ("--diversity 1 --diversity-by genres", {"diversity": 1, "diversity_by": "genres"}),
         ("--popularity-damping 2", {"popularity_damping": 2}),

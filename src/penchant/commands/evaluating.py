@@ -71,6 +71,7 @@ def evaluate(
       penchant evaluate model --candidates ml-1m.test.negative --metrics hit@10,ndcg@10
     """
     from penchant import job
+    from penchant.data.columns import known_columns
     from penchant.data.write import check_writable as check_output
     from penchant.serving.measuring import measure_questions, users_table
 
@@ -83,8 +84,9 @@ def evaluate(
     if candidates is not None:
         _say_candidates(recommender, candidates, asked or ["hit@10", "ndcg@10"], per_user, seed, json)
         return
-    found = read_table(str(ratings), json, reading)
-    before = None if given is None else read_table(given, json, reading, found.notes)
+    how = {**reading, "columns": known_columns(recommender.about)}
+    found = read_table(str(ratings), json, how)
+    before = None if given is None else read_table(given, json, how, found.notes)
     questions = recommender.questions(found, before)
     measured = measure_questions(recommender, questions, asked, relevant_from=relevant_from, seed=seed, threads=threads)
     labels, shown = _grouped(recommender, measured, by, seed)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -45,6 +46,7 @@ class Interactions:
         source: where the data came from, for messages and the manifest.
         notes: what reading did beside reading (duplicates dropped, names missing), one sentence each.
         is_implicit: nobody rated; `ratings` are weights above 0: plays, counts, hours, or 1.
+        columns: what the columns were called in the source, by meaning: user, item, rating or weight, time.
 
     Raises:
         DataError: when columns differ in length, a row points outside its vocabulary, or a rating is
@@ -63,6 +65,7 @@ class Interactions:
     source: str = ""
     notes: tuple[str, ...] = ()
     is_implicit: bool = False
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_column(self.user_rows, np.int32, len(self), "user_rows")
