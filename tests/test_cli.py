@@ -247,7 +247,7 @@ MISTAKES = {
     "similar mf 'Flim 3 (1953)'": ("no item 'Flim 3 (1953)'", "Did you mean", "Film 3 (1953)"),
     "similar mf 3 -k 0": ("-k is 0",),
     "similar mf 3 --min-ratings -1": ("--min-ratings is -1",),
-    "similar bias 3": ("no item factors", "dot, mf, explicit-als, mlp, als, bpr or sequence"),
+    "similar bias 3": ("no item factors", "dot, mf, explicit-als, mlp, bayes, ease, als, bpr or sequence"),
     "plot mf nosuch -o a.png": ("WHAT is 'nosuch'", "history, map, calibration"),
     "plot mf history": ("Missing option '-o'",),
     "data nosuch": ("No such command 'nosuch'", "penchant data --help"),

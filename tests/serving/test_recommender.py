@@ -481,3 +481,17 @@ def test_what_cannot_have_been_rated_is_told(ranking: Recommender, small: Recomm
 def test_items_alone_are_not_enough_for_a_model_of_ratings(small: Recommender) -> None:
     with pytest.raises(InputError, match="learns from ratings, and rated has items alone"):
         small.recommend(rated=small.items.ids.head(2).to_list())
+
+
+# --- ids that nearly are ----------------------------------------------------------------------------
+
+
+def test_an_id_that_is_nearly_one_is_suggested() -> None:
+    ids = [f"SKU-{n:05}{'-B' if n % 2 else ''}" for n in range(1, 11)]
+    with pytest.raises(UnknownIdError) as caught:
+        fitted(shop(ids)).similar("SKU-00001")
+    assert caught.value.remedy.splitlines()[1] == "  SKU-00001-B  Alien"
+    assert len(caught.value.remedy.splitlines()) <= 6
+    with pytest.raises(UnknownIdError) as caught:
+        fitted(split_none(replace(shop(ids).train, item_names=None))).similar("sku-00001")
+    assert caught.value.remedy.splitlines()[1] == "  SKU-00001-B"

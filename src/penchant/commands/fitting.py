@@ -44,7 +44,7 @@ def fit(
             "-m",
             metavar="NAME",
             help="Of ratings: bias, dot, mf, explicit-als, mlp, bayes, or FILE.py:CLASS for a torch module of your own;"
-            " of preferences: popularity, item-knn, ease, als, bpr.",
+            " of preferences: popularity, item-knn, ease, als, bpr, sequence.",
         ),
     ] = "mf",
     metrics: Metrics = None,
