@@ -247,7 +247,7 @@ MISTAKES = {
     "similar mf 'Flim 3 (1953)'": ("no item 'Flim 3 (1953)'", "Did you mean", "Film 3 (1953)"),
     "similar mf 3 -k 0": ("-k is 0",),
     "similar mf 3 --min-ratings -1": ("--min-ratings is -1",),
-    "similar bias 3": ("no item factors", "dot, mf, explicit-als, mlp, als, bpr or sequence"),
+    "similar bias 3": ("no item factors", "dot, mf, explicit-als, mlp, bayes, ease, als, bpr or sequence"),
     "plot mf nosuch -o a.png": ("WHAT is 'nosuch'", "history, map, calibration"),
     "plot mf history": ("Missing option '-o'",),
     "data nosuch": ("No such command 'nosuch'", "penchant data --help"),
@@ -364,7 +364,7 @@ def test_a_table_of_its_own_validates(said: Any, there: Path) -> None:
 def test_a_note_is_told_once_for_both_tables(said: Any, there: Path) -> None:
     for name in ("a.csv", "b.csv"):
         (there / name).write_text("user,item,rating\n1,1,3\n1,1,4\n1,2,2\n2,1,5\n2,2,1\n", encoding="utf-8")
-    assert said("fit a.csv --valid b.csv --model bias").err.count("repeat a user and an item") == 1
+    assert said("fit a.csv --valid b.csv --model bias").err.count("repeats a user and an item") == 1
 
 
 def test_a_setting_reaches_the_model(said: Any, there: Path) -> None:

@@ -218,3 +218,37 @@ def test_what_cannot_be_is_said(call: Any, line: str, what: str) -> None:
     _, err = call(line, code=2)
     assert what in " ".join(err.split())
     assert "Traceback" not in err
+
+
+# --- what the model was trained on ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "worse", "low"),
+    [
+        ("plain plain.csv", True, False),
+        ("plain plain.csv --metrics rmse,ndcg@10", True, True),
+        ("plain plain.csv --metrics ndcg@10,recall@20", False, True),
+        ("plain plain.csv --metrics coverage@10,auc", False, False),  # nothing that is relevant is in their formulas
+        ("als train.csv --implicit", False, True),
+        ("mf held.csv", False, False),
+    ],
+)
+def test_the_note_on_training_ratings_fits_what_is_measured(call: Any, line: str, worse: bool, low: bool) -> None:
+    _, err = call(f"evaluate {line} --json")
+    assert ("on new ones it does worse" in err) is worse
+    assert ("metrics of lists are too low" in err) is low
+    assert ("The model was trained on" in err and "ratings:" in err) is (worse or low)
+
+
+def test_training_ratings_that_do_not_count_as_relevant_make_no_list_worse(
+    call: Any, shop: Path, tmp_path: Path
+) -> None:
+    plain = pl.read_csv(shop / "plain.csv")
+    who = plain["user"][0]
+    unseen = sorted(set(plain["item"]) - set(plain.filter(user=who)["item"]))[:3]
+    new = pl.DataFrame({"user": [who] * 3, "item": unseen, "rating": [10.0] * 3})
+    pl.concat([plain, new.cast(dict(plain.schema))]).write_csv(tmp_path / "mixed.csv")
+    line = f"evaluate plain {tmp_path / 'mixed.csv'} --metrics ndcg@10 --json"
+    assert "too low" in call(line)[1]
+    assert "too low" not in call(f"{line} --relevant-from 10")[1]

@@ -124,7 +124,7 @@ def test_a_model_without_item_factors_says_which_have_them(split: Split) -> None
     model.fit(split)
     with pytest.raises(UnsupportedError, match="bias model has no item factors") as caught:
         Neighbours.of(model, np.ones(2, np.int64))
-    assert "dot, mf, explicit-als, mlp, als, bpr or sequence" in caught.value.remedy
+    assert "dot, mf, explicit-als, mlp, bayes, ease, als, bpr or sequence" in caught.value.remedy
 
 
 NAMES = ["Alien (1979)", "Aliens (1986)", "Alien 3 (1992)", "Toy Story (1995)", "Toy Story 2 (1999)", "Casablanca"]

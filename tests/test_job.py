@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from penchant import job, own_modules
 from penchant.comparing import compare, compare_models
 from penchant.data.interactions import Interactions
+from penchant.data.sizes import as_interactions
 from penchant.data.split import Split
 from penchant.data.synthetic import planted
 from penchant.errors import ArtifactError, InputError, SettingError
@@ -199,7 +200,7 @@ def test_trained_on_is_counted_by_pairs(pairs: list[tuple[int, int]]) -> None:
     frame = pl.DataFrame({"user": users, "item": items, "rating": np.ones(len(pairs))})
     if len(set(users)) < 2 or len(set(items)) < 2:
         return
-    assert job.count_trained_on(recommender, job.as_interactions(frame)) == len(trained & set(pairs))
+    assert job.count_trained_on(recommender, as_interactions(frame)) == len(trained & set(pairs))
 
 
 # --- where a model is saved -------------------------------------------------------------------------

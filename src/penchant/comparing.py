@@ -9,18 +9,19 @@ from typing import Any, overload
 
 import numpy as np
 
+from penchant.data.sizes import as_interactions
 from penchant.data.split import Split, split_folds
 from penchant.errors import SettingError
 from penchant.evaluate import DEFAULT_METRICS
 from penchant.folds import Fold, OverFolds
 from penchant.job import (
-    as_interactions,
     as_split,
     build_any,
     check_choosing,
     check_machine,
     fit_and_measure,
     kind_of,
+    part_reading,
     was_interrupted,
 )
 from penchant.machine import parse_memory
@@ -96,7 +97,8 @@ def compare(
             how to split is not looked at then.
         baselines: also compare the simple models that others have to beat, where they are not named: bias if errors
             are compared, popularity if lists are.
-        settings: a setting is given to the models that have it; one that no model has is an error.
+        settings: a setting is given to the models that have it; one that no model has is an error. Arguments of
+            `read_ratings` say how ratings and valid are read.
 
     The others are those of `fit`.
 
@@ -105,16 +107,17 @@ def compare(
     """
     most = None if memory is None else parse_memory(memory)
     options = FitOptions(seed, device, patience, keep_best, listener or Silent(), threads, most)
+    reading, settings = part_reading(settings, ratings, valid)
     if folds is None:
         how = {"valid_fraction": valid_fraction, "given_fraction": given_fraction, "last_n": last_n, "seed": seed}
-        parts = as_split(ratings, memory=most, valid=valid, split=split, **how)
+        parts = as_split(ratings, memory=most, valid=valid, split=split, reading=reading, **how)
         contest = Contest.of(compared(parts) if models is None else models, settings, None, baselines)
         return [one.recommender for one in compare_measured(contest, parts, options)]
     if isinstance(ratings, Split) or valid is not None or split != "random":
         raise SettingError(
             "Folds are a way to split of their own.", remedy="Give ratings alone: no valid, no split, no Split."
         )
-    splits = split_folds(as_interactions(ratings, most), folds, seed)
+    splits = split_folds(as_interactions(ratings, most, **reading), folds, seed)
     contest = Contest.of(compared(splits[0]) if models is None else models, settings, None, baselines)
     return compare_folds(contest, splits, options)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from penchant import artifact
 from penchant.calibration import validation_coverage
 from penchant.data.interactions import Interactions
 from penchant.data.read import read_ratings
-from penchant.data.sizes import check_reading
+from penchant.data.sizes import as_interactions
 from penchant.data.split import Split, split_file, split_last, split_none, split_random, split_time, split_users
 from penchant.data.write import check_folder
 from penchant.errors import SettingError
@@ -94,7 +95,8 @@ def fit(
         memory: the most that this process may hold, "2GB" or bytes: what would take more is refused before it starts.
             None for what the machine has.
         listener: is told about epochs.
-        settings: of the model, by name.
+        settings: of the model, by name; and arguments of `read_ratings` (user, item, rating, time, items, …), by which
+            ratings and valid are read.
 
     Raises:
         InputError: something given cannot be used; the message says what and how to mend it.
@@ -102,9 +104,11 @@ def fit(
     """
     most = None if memory is None else parse_memory(memory)
     how = {"valid_fraction": valid_fraction, "given_fraction": given_fraction, "last_n": last_n, "seed": seed}
-    parts = as_split(ratings, memory=most, valid=valid, split=split, **how)
+    reading, settings = part_reading(settings, ratings, valid)
     options = FitOptions(seed, device, patience, keep_best, listener or Silent(), threads, most)
-    return fit_model(build_any(model, settings), parts, options)
+    unfitted = build_any(model, settings)
+    parts = as_split(ratings, memory=most, valid=valid, split=split, reading=reading, **how)
+    return fit_model(unfitted, parts, options)
 
 
 def was_interrupted(fitted: Recommender) -> bool:
@@ -221,12 +225,20 @@ class _Named:
         self.listener.ended_epoch(self.name, epoch)
 
 
-def count_trained_on(recommender: Recommender, ratings: Interactions, *, validated: bool = False) -> int:
-    """How many of some ratings, by user and item, a model was trained on; or was validated on instead."""
+def count_trained_on(
+    recommender: Recommender, ratings: Interactions, *, validated: bool = False, relevant_from: float | None = None
+) -> int:
+    """How many of some ratings, by user and item, a model was trained on.
+
+    Args:
+        validated: count what it was validated on instead.
+        relevant_from: count only ratings from this one up.
+    """
     history, users, items = recommender.history, recommender.users, recommender.items
     owners = np.repeat(np.arange(len(users), dtype=np.int64), np.diff(history.starts))
     part = ~history.in_training if validated else history.in_training
-    return int(ratings.are_among(users, items, owners[part], history.item_rows[part]).sum())
+    known = ratings.are_among(users, items, owners[part], history.item_rows[part])
+    return int((known if relevant_from is None else known & (ratings.ratings >= relevant_from)).sum())
 
 
 def leak_of(recommender: Recommender, ratings: Interactions) -> str:
@@ -244,20 +256,42 @@ def leak_of(recommender: Recommender, ratings: Interactions) -> str:
     )
 
 
-def as_split(ratings: Any, *, valid: Any = None, memory: int | None = None, **how: Any) -> Split:
-    """Whatever ratings are given as, split; a Split stays as it is. `memory` is the most that may be held."""
+def as_split(
+    ratings: Any, *, valid: Any = None, memory: int | None = None, reading: Mapping[str, Any], **how: Any
+) -> Split:
+    """Whatever ratings are given as, split; a Split stays as it is.
+
+    Args:
+        memory: the most that may be held.
+        reading: arguments of `read_ratings`, for what is not read yet.
+        how: as for `make_split`.
+    """
     if isinstance(ratings, Split):
         return ratings
-    held_out = None if valid is None else as_interactions(valid, memory)
-    return make_split(as_interactions(ratings, memory), valid=held_out, **how)
+    held_out = None if valid is None else as_interactions(valid, memory, **reading)
+    return make_split(as_interactions(ratings, memory, **reading), valid=held_out, **how)
 
 
-def as_interactions(source: Any, memory: int | None = None) -> Interactions:
-    """Interactions as they are, anything else read."""
-    if isinstance(source, Interactions):
-        return source
-    check_reading(source, memory)
-    return read_ratings(source)
+READING_ARGUMENTS = tuple(inspect.signature(read_ratings).parameters)[1:]
+
+
+def part_reading(given: Mapping[str, Any], ratings: Any, valid: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The arguments of `read_ratings` among others that are given by name, and the others.
+
+    Raises:
+        SettingError: there are some, and everything has been read already.
+    """
+    reading = {name: value for name, value in given.items() if name in READING_ARGUMENTS}
+    is_read = isinstance(ratings, Split) or all(
+        isinstance(one, Interactions) for one in (ratings, valid) if one is not None
+    )
+    if reading and is_read:
+        what = "split" if isinstance(ratings, Split) else "read"
+        raise SettingError(
+            f"{next(iter(reading))}=… says how to read a table, and these ratings are {what} already.",
+            remedy="Give it to penchant.read_ratings, or give the table itself here.",
+        )
+    return reading, {name: value for name, value in given.items() if name not in READING_ARGUMENTS}
 
 
 def build_any(model: Any, settings: Mapping[str, Any]) -> Model:
@@ -295,6 +329,7 @@ def describe_data(split: Split) -> dict[str, Any]:
         "positive_from": train.positive_from,
         "mean": float(train.ratings.mean(dtype="float64")),
         "times": None if train.times is None else [int(train.times.min()), int(train.times.max())],
+        "columns": dict(train.columns),
         "notes": list(train.notes),
     }
 

@@ -111,7 +111,7 @@ def tune(
         pruning: end fits that do worse than half of those before them.
         listener: is told about the epochs of the last fit.
         told: is called with every new trial, and whether it is the best so far.
-        settings: these are fixed, and not searched.
+        settings: these are fixed, and not searched; arguments of `read_ratings` say how ratings and valid are read.
 
     The others are those of `fit`. Ctrl-C ends the search, and the best so far is fitted.
 
@@ -124,11 +124,12 @@ def tune(
         NothingLearnt: Ctrl-C before the first trial was done.
     """
     plan = Plan(trials, metric, None if storage is None else Path(storage), pruning, told)
+    reading, settings = job.part_reading(settings, ratings, valid)
     check_plan(plan, model, settings)
     most = None if memory is None else parse_memory(memory)
     fractions = {"valid_fraction": valid_fraction, "given_fraction": given_fraction}
     how = {"split": split, **fractions, "last_n": last_n, "seed": seed}
-    parts = job.as_split(ratings, valid=valid, memory=most, **how)
+    parts = job.as_split(ratings, valid=valid, memory=most, reading=reading, **how)
     options = FitOptions(seed, device, patience, keep_best, listener or Silent(), threads, most)
     found = search(model, settings, inner_split(parts, how), plan, options)
     return fit_best(found, settings, parts, options), found

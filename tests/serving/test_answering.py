@@ -208,6 +208,6 @@ def test_lists_and_similar_items_in_one_batch(film_model: Path, tmp_path: Path) 
     assert items[0] == items[5] == [one.item for one in recommender.similar(loaded.catalogue.ids[7], 3)]
     assert items[1] == [one.item for one in recommender.recommend(user, 2)]
     assert items[2] == [one.item for one in recommender.similar(loaded.catalogue.ids[2], 5)]
-    assert items[3] == [one.item for one in recommender.recommend(user, 9, deny=[loaded.catalogue.ids[0]])]
+    assert items[3] == [one.item for one in recommender.recommend(user, 9, exclude=[loaded.catalogue.ids[0]])]
     assert items[4] == [one.item for one in recommender.recommend(user, 4, where="genres=War")]
     assert nearest(loaded, [Nearest(7, 3)]) == [loaded.lists.get(Nearest(7, 3))]

@@ -160,6 +160,8 @@ def test_several_filters_all_hold() -> None:
         ("genres!=Western", "no item has this value", "such as 'Comedy', 'Drama'"),
         ("year>=soon", "'soon' is not a number", "As year>=1990"),
         ("year>nan", "'nan' is not a number", "As"),
+        ("year>=2021-01-01", "the column 'Year' has no dates", "such as"),
+        ("year>=2021-13-01", "'2021-13-01' is not a number", "or year>=2021-01-31 of dates"),
         ("genres>3", "the column 'genres' has no numbers", "Values of 'genres' are such as"),
     ],
 )
@@ -167,6 +169,55 @@ def test_what_cannot_be_filtered_by(where: Any, problem: str, remedy: str) -> No
     with pytest.raises(SettingError, match=problem.replace("?", r"\?")) as caught:
         matching(TABLE, filters_of(where))
     assert remedy in caught.value.remedy
+
+
+LAUNCHED = ["2020-12-31", "2021-01-01", None, "2021-01-01T18:30:00", "2021-01-02", "1969-07-20"]
+
+
+def launched(kind: str) -> pl.DataFrame:
+    """One column of dates and times, as text, as times, as times in another zone, or as dates."""
+    text = pl.Series("launched", LAUNCHED)
+    times = text.str.slice(0, 19).str.replace("T", " ").str.to_datetime("%Y-%m-%d %H:%M:%S", strict=False)
+    times = times.fill_null(text.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("us")))
+    frames = {
+        "text": text,
+        "times": times,
+        "zoned": times.dt.replace_time_zone("UTC").dt.convert_time_zone("Asia/Tokyo"),
+        "milliseconds": times.cast(pl.Datetime("ms")),
+        "dates": times.dt.date(),
+    }
+    return pl.DataFrame({"launched": frames[kind]})
+
+
+@pytest.mark.parametrize("kind", ["text", "times", "zoned", "milliseconds", "dates"])
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("launched>=2021-01-01", [1, 3, 4]),
+        ("launched > 2021-01-01", [4]),  # the whole day is not after itself
+        ("launched<=2021-01-01", [0, 1, 3, 5]),
+        ("launched<2021-01-01", [0, 5]),
+        ("launched<1970-01-01", [5]),
+        ("launched>=9999-12-31", []),
+    ],
+)
+def test_dates_are_compared(text: str, rows: list[int], kind: str) -> None:
+    assert np.flatnonzero(parse(text).holds(launched(kind))).tolist() == rows
+
+
+@pytest.mark.parametrize("kind", ["text", "times", "zoned"])
+def test_times_of_day_are_compared(kind: str) -> None:
+    for limit in ("2021-01-01T18:30", "2021-01-01 18:30:00", "2021-01-01T20:30+02:00", "2021-01-01T13:00:00-0530"):
+        assert np.flatnonzero(parse(f"launched>={limit}").holds(launched(kind))).tolist() == [3, 4]
+        assert np.flatnonzero(parse(f"launched<{limit}").holds(launched(kind))).tolist() == [0, 1, 5]
+
+
+@pytest.mark.parametrize("kind", ["times", "dates"])
+@pytest.mark.parametrize("value", ["2021", "soon", "2021-02-30", "01.02.2021"])
+def test_what_is_no_date_is_told_of_a_column_of_dates(kind: str, value: str) -> None:
+    with pytest.raises(SettingError, match=f"the column 'launched' has dates, and '{value}' is none") as caught:
+        parse(f"launched>={value}").holds(launched(kind))
+    assert "As launched>=2021-01-31" in caught.value.remedy
 
 
 def test_filters_need_a_table_of_items() -> None:
@@ -199,9 +250,9 @@ def test_what_is_left_out_is_never_returned(
     fitted: Recommender, user: int, k: int, where: Any, only: Any, rows: Any, diversity: float, damping: float
 ) -> None:
     who = fitted.users.ids[user]
-    allow = None if only is None else fitted.items.take(np.array(only, np.int32))
-    deny = fitted.items.take(np.array(rows, np.int32))
-    wished: Wished = {"where": where, "allow": allow, "deny": deny, "diversity": diversity}
+    allowed = None if only is None else fitted.items.take(np.array(only, np.int32))
+    excluded = fitted.items.take(np.array(rows, np.int32))
+    wished: Wished = {"where": where, "only": allowed, "exclude": excluded, "diversity": diversity}
     found = ids(fitted.recommend(who, k, **wished, popularity_damping=damping))
     seen = set(fitted.history.item_rows[fitted.history.of(fitted.users.row(who))])
     holds = matching(fitted.item_table, filters_of(where)) & np.ones(len(fitted.items), bool)
@@ -216,11 +267,11 @@ def test_filtered_lists_are_the_whole_list_less_what_is_filtered(fitted: Recomme
     user = fitted.users.ids[3]
     all_of_it = fitted.recommend(user, 1000)
     denied = {one.item for one in all_of_it[:4]}
-    assert fitted.recommend(user, 1000, deny=list(denied)) == all_of_it[4:]
-    assert fitted.recommend(user, 1000, allow=denied) == all_of_it[:4]
-    assert fitted.recommend(user, 5, allow=all_of_it[9].item) == [all_of_it[9]]
-    assert fitted.recommend(user, 5, allow=[]) == []
-    assert fitted.recommend(user, 5, allow=denied, deny=denied) == []
+    assert fitted.recommend(user, 1000, exclude=list(denied)) == all_of_it[4:]
+    assert fitted.recommend(user, 1000, only=denied) == all_of_it[:4]
+    assert fitted.recommend(user, 5, only=all_of_it[9].item) == [all_of_it[9]]
+    assert fitted.recommend(user, 5, only=[]) == []
+    assert fitted.recommend(user, 5, only=denied, exclude=denied) == []
 
 
 @pytest.mark.parametrize(
@@ -308,7 +359,7 @@ def test_wishes_that_cannot_be(fitted: Recommender, wished: Any, problem: str) -
 
 
 def test_wishes_of_unknown_items_or_names(fitted: Recommender) -> None:
-    for wished in ({"allow": ["nosuch"]}, {"deny": "nosuch"}):
+    for wished in ({"only": ["nosuch"]}, {"exclude": "nosuch"}):
         with pytest.raises(UnknownIdError, match="no item 'nosuch'"):
             fitted.recommend(fitted.users.ids[0], **wished)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="variety"):
@@ -392,8 +443,8 @@ def said(saved: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     ("flags", "wished"),
     [
         ("--where genres=Drama --where 'year>=1990'", {"where": {"genres": "Drama", "year": ">=1990"}}),
-        ("--only 3 --only 5 --include-seen", {"allow": [3, 5], "include_seen": True}),
-        ("--deny 3 --deny 5", {"deny": [3, 5]}),
+        ("--only 3 --only 5 --include-seen", {"only": [3, 5], "include_seen": True}),
+        ("--exclude 3 --exclude 5", {"exclude": [3, 5]}),
         ("--diversity 0.5", {"diversity": 0.5}),
         ("--diversity 1 --diversity-by genres", {"diversity": 1, "diversity_by": "genres"}),
         ("--popularity-damping 2", {"popularity_damping": 2}),

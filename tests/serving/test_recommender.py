@@ -443,3 +443,55 @@ def test_an_explanation_is_of_ids(small: Recommender) -> None:
         small.explain("u03", 71)
     with pytest.raises(UnknownIdError, match="no user 'u12'"):
         small.explain("u12", 70)
+
+
+# --- the forms of what somebody has rated -----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ranking() -> Recommender:
+    split = shop()
+    return fitted(replace(split, train=replace(split.train, is_implicit=True)), "item-knn")
+
+
+def test_items_alone_may_be_told_to_a_model_that_ranks(ranking: Recommender) -> None:
+    ids = ranking.items.ids.head(3).to_list()
+    expected = ranking.recommend(rated=dict.fromkeys(ids, 1.0))
+    for form in (ids, tuple(ids), set(ids), iter(ids), np.array(ids), pl.Series(ids), dict.fromkeys(ids, 1)):
+        assert ranking.recommend(rated=form) == expected
+    assert ranking.recommend(rated=[ids[0], *ids]) == ranking.recommend(rated={ids[0]: 2, ids[1]: 1, ids[2]: 1})
+    assert ranking.recommend(rated=[]) == ranking.recommend(rated={})
+
+
+def test_a_series_by_item_is_a_mapping(ranking: Recommender, small: Recommender) -> None:
+    pandas = pytest.importorskip("pandas")
+    for one in (ranking, small):
+        rated = dict(zip(one.items.ids.head(3).to_list(), (2.0, 3.0, 4.0), strict=True))
+        assert one.recommend(rated=pandas.Series(rated)) == one.recommend(rated=rated)
+
+
+@pytest.mark.parametrize("rated", ["abc", b"abc", 5, 2.5, object(), [[1]], [{}], {1: "good"}, {1: [1, 2]}, {1: {}}])
+def test_what_cannot_have_been_rated_is_told(ranking: Recommender, small: Recommender, rated: Any) -> None:
+    for one in (ranking, small):
+        with pytest.raises(InputError) as caught:
+            one.recommend(rated=rated)
+        assert "rated=" in str(caught.value) or "no item" in str(caught.value)
+
+
+def test_items_alone_are_not_enough_for_a_model_of_ratings(small: Recommender) -> None:
+    with pytest.raises(InputError, match="learns from ratings, and rated has items alone"):
+        small.recommend(rated=small.items.ids.head(2).to_list())
+
+
+# --- ids that nearly are ----------------------------------------------------------------------------
+
+
+def test_an_id_that_is_nearly_one_is_suggested() -> None:
+    ids = [f"SKU-{n:05}{'-B' if n % 2 else ''}" for n in range(1, 11)]
+    with pytest.raises(UnknownIdError) as caught:
+        fitted(shop(ids)).similar("SKU-00001")
+    assert caught.value.remedy.splitlines()[1] == "  SKU-00001-B  Alien"
+    assert len(caught.value.remedy.splitlines()) <= 6
+    with pytest.raises(UnknownIdError) as caught:
+        fitted(split_none(replace(shop(ids).train, item_names=None))).similar("sku-00001")
+    assert caught.value.remedy.splitlines()[1] == "  SKU-00001-B"

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from penchant import progress, terminal
-from penchant.commands.asking import known_user, load, plain
+from penchant.commands.asking import check_apart, known_user, load, plain
 from penchant.errors import SettingError
 from penchant.options import ItemColumn, Json, K, ModelDir, Module, Threads, UserColumn, fraction
 
@@ -55,8 +55,8 @@ def recommend(
     only: Annotated[
         list[str] | None, typer.Option("--only", metavar="ITEM", help="Nothing but this item; for several, repeat it.")
     ] = None,
-    deny: Annotated[
-        list[str] | None, typer.Option("--deny", metavar="ITEM", help="Not this item; for several, repeat it.")
+    exclude: Annotated[
+        list[str] | None, typer.Option("--exclude", metavar="ITEM", help="Not this item; for several, repeat it.")
     ] = None,
     where: Annotated[
         list[str] | None,
@@ -105,6 +105,7 @@ def recommend(
       penchant recommend model --rated mine.csv
       penchant recommend model --user 42 --where 'genres=Drama' --diversity 0.3
     """
+    from penchant.data.columns import known_columns
     from penchant.data.pairs import read_rated
     from penchant.data.write import check_writable, write_table
 
@@ -114,12 +115,13 @@ def recommend(
         raise SettingError("--diversity-by has no effect without --diversity.", remedy="Give both: --diversity 0.3.")
     if out is not None:
         check_writable(out)
+    check_apart(out, model_dir, users, rated)
     recommender = load(model_dir, module)
     how: dict[str, Any] = {
         "k": k,
         "include_seen": include_seen,
-        "allow": only or None,
-        "deny": deny or (),
+        "only": only or None,
+        "exclude": exclude or (),
         "where": where or (),
         "diversity": diversity,
         "diversity_by": diversity_by or None,
@@ -129,8 +131,11 @@ def recommend(
         _recommend_many(recommender, users, {**how, "threads": threads}, out, skip_unknown, json)
         return
     if rated is not None:
+        columns = known_columns(recommender.about)
         who, title = rated.stem, f"For the ratings in {rated}"
-        items = recommender.recommend(rated=read_rated(rated), **how)
+        items = recommender.recommend(
+            rated=read_rated(rated, columns=columns, without_ratings=recommender.model.ranks_only), **how
+        )
     else:
         who = known_user(recommender, str(user))
         title, items = f"For user {who}", recommender.recommend(who, **how)
@@ -146,10 +151,12 @@ def recommend(
 def _recommend_many(
     recommender: Any, users: Path, how: dict[str, Any], out: Path | None, skip_unknown: bool, json: bool
 ) -> None:
+    from penchant.data.columns import known_columns
     from penchant.data.pairs import read_ids
     from penchant.data.write import write_tables
 
-    ids, n_unknown = read_ids(users, recommender.users, skip_unknown=skip_unknown)
+    columns = known_columns(recommender.about)
+    ids, n_unknown = read_ids(users, recommender.users, skip_unknown=skip_unknown, columns=columns)
     if n_unknown:
         terminal.warn(f"{terminal.counted(n_unknown, 'line')} with a user that the model does not know: left out.")
     if out is not None:
@@ -213,13 +220,15 @@ def predict(
       penchant predict model pairs.csv --items new-films.csv
       penchant predict model pairs.csv --user customer --item sku -o predictions.parquet
     """
+    from penchant.data.columns import known_columns
     from penchant.data.pairs import read_pairs
     from penchant.data.write import check_writable, write_table
 
     if out is not None:
         check_writable(out)
+    check_apart(out, model_dir, pairs, items, users)
     recommender = load(model_dir, module)
-    given = read_pairs(pairs, user=user, item=item, time=time)
+    given = read_pairs(pairs, user=user, item=item, time=time, columns=known_columns(recommender.about))
     for note in given.notes:
         terminal.warn(note)
     tables = {"user_table": users, "item_table": items}

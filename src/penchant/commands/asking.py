@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from penchant import progress, terminal
-from penchant.errors import UnknownIdError
+from penchant.errors import InputError, UnknownIdError
 
 MANIFEST = "manifest.json"  # as in artifact, which would load polars
 
@@ -86,6 +87,75 @@ def load_several(folder: Path, module: str | None) -> dict[str, Any]:
         one = load(folder, module)
         return {terminal.display_name(one): one}
     return {one.name: load(one, module) for one in inside}
+
+
+def check_apart(out: Path | None, *sources: object) -> None:
+    """Raise before anything is read where writing a file, or a model's folder, would destroy what is read.
+
+    Args:
+        out: what is to be written; None for nothing.
+        sources: what is read: paths of files, models, folders of models and data sets, or a data set's name; None, and
+            paths of nothing, are passed over.
+
+    Raises:
+        InputError: they are one file, also by another name or a link; or a file that is read lies in the folder.
+    """
+    if out is None:
+        return
+    for file in (file for source in sources if source is not None for file in _files_of(str(source))):
+        if _would_replace(out, file):
+            known_as = "" if str(file) == str(out) else f", as {file}"
+            raise InputError(
+                f"{out} is read by this command{known_as}; to write it would destroy that.",
+                remedy="Choose another name for what is written.",
+            )
+
+
+def feedback_file(url: str | None) -> Path | None:
+    """The file in which feedback is kept; None where it is in no file.
+
+    Raises:
+        SettingError: it can be kept in no such place.
+    """
+    if url is None:
+        return None
+    from penchant.serving.databases import parse_url
+
+    found = parse_url(url)
+    return Path(str(found.database)) if found.drivername == "sqlite" else None
+
+
+def _files_of(source: str) -> Iterator[Path]:
+    """The files that are read where a source is named, as far as they are there."""
+    place = Path(source)
+    if not _is_there(place):
+        from penchant.data.datasets import DATASETS, find
+
+        here = find(source) if source in DATASETS else None
+        yield from _files_of(str(here)) if here is not None else ()
+    elif place.is_dir():
+        from penchant.artifact import FILES
+        from penchant.data.layouts import LAYOUTS
+
+        of_data = [table.file for one in LAYOUTS for table in (one.ratings, one.items, one.users) if table]
+        of_models = [found.parent for found in place.glob(f"*/{MANIFEST}")]
+        yield from (place / name for name in (MANIFEST, *FILES, *of_data))
+        yield from (folder / name for folder in of_models for name in (MANIFEST, *FILES))
+    else:
+        yield place
+
+
+def _is_there(place: Path) -> bool:
+    with suppress(OSError, ValueError):  # a name that no file can have
+        return place.exists()
+    return False
+
+
+def _would_replace(out: Path, file: Path) -> bool:
+    """Whether to write a file or a folder would replace a file, which may not be there."""
+    with suppress(OSError, RuntimeError):  # RuntimeError: links in a circle, before Python 3.13
+        return out.samefile(file) or (out.is_dir() and out.resolve() in file.resolve(strict=True).parents)
+    return False
 
 
 def known_user(recommender: Any, typed: str) -> Any:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from penchant import terminal
-from penchant.commands.asking import load, metrics_of, read_table
+from penchant.commands.asking import check_apart, load, metrics_of, read_table
 from penchant.errors import SettingError
 from penchant.options import READING, Flags, Json, Metrics, ModelDir, Module, Seed, Threads, with_groups
 
@@ -71,6 +71,7 @@ def evaluate(
       penchant evaluate model --candidates ml-1m.test.negative --metrics hit@10,ndcg@10
     """
     from penchant import job
+    from penchant.data.columns import known_columns
     from penchant.data.write import check_writable as check_output
     from penchant.serving.measuring import measure_questions, users_table
 
@@ -78,12 +79,14 @@ def evaluate(
     asked = metrics_of(metrics)
     if per_user is not None:
         check_output(per_user)
+    check_apart(per_user, model_dir, ratings, candidates, given, reading["items"], reading["users"])
     recommender = load(model_dir, module)
     if candidates is not None:
         _say_candidates(recommender, candidates, asked or ["hit@10", "ndcg@10"], per_user, seed, json)
         return
-    found = read_table(str(ratings), json, reading)
-    before = None if given is None else read_table(given, json, reading, found.notes)
+    how = {**reading, "columns": known_columns(recommender.about)}
+    found = read_table(str(ratings), json, how)
+    before = None if given is None else read_table(given, json, how, found.notes)
     questions = recommender.questions(found, before)
     measured = measure_questions(recommender, questions, asked, relevant_from=relevant_from, seed=seed, threads=threads)
     labels, shown = _grouped(recommender, measured, by, seed)
@@ -94,7 +97,7 @@ def evaluate(
     report |= {"coverage": coverage} if coverage else {}
     report |= {"groups": shown} if shown else {}
     _warn_of_strangers(questions, given, recommender.is_stripped)
-    _warn(report, len(found))
+    _warn(report, _seen(recommender, measured, trained_on, relevant_from))
     if json:
         terminal.say_json({"event": "result", **report})
     else:
@@ -145,10 +148,31 @@ def _warn_of_strangers(questions: Any, given: str | None, is_stripped: bool) -> 
         )
 
 
-def _warn(report: dict[str, Any], n: int) -> None:
-    if report["n_trained_on"]:
-        of = f"{report['n_trained_on']:,} of {terminal.counted(n, 'rating')}"
-        terminal.warn(f"The model was trained on {of}: on new ones it does worse.")
+def _seen(recommender: Any, measured: Any, trained_on: int | None, relevant_from: float | None) -> str:
+    """How metrics are off for being of ratings that the model was trained on, in words; or ""."""
+    from penchant import job
+    from penchant.list_metrics import LIST_METRICS
+
+    ratings, so = measured.questions.ratings, []
+    if trained_on and measured.ratings is not None:
+        so.append("on new ones it does worse")
+    if trained_on and measured.lists is not None and LIST_METRICS.keys() & map(_kind, measured.lists.metrics):
+        relevant = trained_on
+        if relevant_from is not None:
+            relevant = job.count_trained_on(recommender, ratings, relevant_from=relevant_from)
+        if relevant:
+            so.append("its lists leave these out, though they count as relevant, so that metrics of lists are too low")
+    of = f"{trained_on or 0:,} of {terminal.counted(len(ratings), 'rating')}"
+    return f"The model was trained on {of}: {'; '.join(so)}." if so else ""
+
+
+def _kind(metric: str) -> str:
+    return metric.partition("@")[0]
+
+
+def _warn(report: dict[str, Any], seen: str) -> None:
+    if seen:
+        terminal.warn(seen)
     elif report["may_leak"]:
         terminal.warn(report["may_leak"])
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from penchant import terminal
+from penchant.commands.asking import check_apart, feedback_file
 from penchant.options import Json
 
 Url = Annotated[
@@ -37,6 +38,7 @@ def export_feedback(
         raise SettingError("Where is the feedback to go?", remedy="Give either -o FILE or --json.")
     if out is not None:
         check_writable(out)
+    check_apart(out, feedback_file(url))
     with FeedbackStore.open(url, create=False) as store:
         if out is None:
             for frame in store.all():

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from penchant import progress, terminal
-from penchant.commands.asking import join_feedback, listed, metrics_of, read_table
+from penchant.commands.asking import MANIFEST, check_apart, feedback_file, join_feedback, listed, metrics_of, read_table
 from penchant.options import (
     FITTING,
     INTERRUPTED,
@@ -44,7 +44,7 @@ def fit(
             "-m",
             metavar="NAME",
             help="Of ratings: bias, dot, mf, explicit-als, mlp, bayes, or FILE.py:CLASS for a torch module of your own;"
-            " of preferences: popularity, item-knn, ease, als, bpr.",
+            " of preferences: popularity, item-knn, ease, als, bpr, sequence.",
         ),
     ] = "mf",
     metrics: Metrics = None,
@@ -74,6 +74,7 @@ def fit(
     job.check_machine([unfitted], fitting["device"])
     if out is not None:
         job.check_destination(out)
+    check_apart(out, *_sources(ratings, reading, splitting), feedback_file(feedback))
     table = read_table(ratings, json, reading, memory=fitting["memory"])
     about: dict[str, Any] = {}
     if feedback is not None:
@@ -147,6 +148,9 @@ def compare(
     contest = None if names is None else _contest(names, settings, fitting, asked, not no_baselines)
     if out is not None:
         job.check_destination(out / "model")
+        for model in out.iterdir() if out.is_dir() else ():
+            if (model / MANIFEST).is_file():
+                check_apart(model, *_sources(ratings, reading, splitting))
     if folds is not None:
         table = read_table(ratings, json, reading, memory=fitting["memory"])
         splits = _split_folds(table, folds, fitting["seed"], json)
@@ -164,6 +168,11 @@ def compare(
     if len(found) < n_asked or any(job.was_interrupted(one.recommender) for one in found):
         terminal.warn(f"Interrupted: {len(found)} of {terminal.counted(n_asked, 'model')} had learnt something.")
         raise typer.Exit(INTERRUPTED)
+
+
+def _sources(ratings: str, reading: Flags, splitting: Flags) -> tuple[object, ...]:
+    """All that is read to be fitted on."""
+    return ratings, splitting["valid"], reading["items"], reading["users"]
 
 
 def _contest(names: list[str], settings: Flags, fitting: Flags, metrics: list[str] | None, baselines: bool) -> Any:

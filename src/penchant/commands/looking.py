@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from penchant import terminal
-from penchant.commands.asking import known_item, known_user, load, load_several, plain
+from penchant.commands.asking import check_apart, known_item, known_user, load, load_several, plain
 from penchant.errors import InputError, SettingError, UnsupportedError
 from penchant.options import Json, K, ModelDir, Module, choice, whole
 
@@ -147,6 +147,7 @@ def plot(
     """
     from penchant.plots import save_figure
 
+    check_apart(out, model_dir)
     found = load_several(model_dir, module)
     if what == "history":
         figure, drawn = _draw_history(found)

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from penchant import terminal
-from penchant.commands.fitting import _listening, _read_split, _say_fitted
+from penchant.commands.asking import check_apart
+from penchant.commands.fitting import _listening, _read_split, _say_fitted, _sources
 from penchant.options import (
     FITTING,
     INTERRUPTED,
@@ -86,6 +87,8 @@ def tune(
         from penchant import plots_trials
 
         plots_trials.check_picture(plot)
+    for written, others in ((out, (storage,)), (plot, (storage,)), (storage, ())):
+        check_apart(written, *_sources(ratings, reading, splitting), *others)
     split = _read_split(ratings, reading, splitting["valid"], how_to_split(splitting, fitting), fitting, json)
     with _listening(json) as listener:
         options = FitOptions(listener=listener, **fitting)

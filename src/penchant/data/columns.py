@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from penchant.data.tables import Table, simplify
 from penchant.errors import DataError
@@ -25,6 +26,7 @@ RATING_NAMES = (
 TIME_NAMES = (
     "timestamp", "time", "unixtime", "unixreviewtime", "date", "datetime", "reviewdate", "createdat", "ratedat",
 )  # fmt: skip
+WEIGHT_NAMES = ("weight", "weights")  # of tables in which ratings are not asked for
 NAME_NAMES = ("title", "name", "itemname", "movietitle", "booktitle", "productname", "tracktitle", "joketext")
 
 KNOWN_NAMES = frozenset((*USER_NAMES, *ITEM_NAMES, *RATING_NAMES, *TIME_NAMES))
@@ -41,6 +43,34 @@ class Columns:
     item: str
     rating: str
     time: str | None
+
+
+MEANINGS = ("user", "item", "rating", "weight", "time")
+
+
+def known_columns(about: Mapping[str, Any]) -> dict[str, str]:
+    """The names that the columns of a model's ratings had, by meaning, from what is told about its fit.
+
+    {} where nothing is told, as in artifacts written before names were kept.
+    """
+    data = about.get("data")
+    told = data.get("columns") if isinstance(data, Mapping) else None
+    if not isinstance(told, Mapping):
+        return {}
+    return {meaning: name for meaning, name in told.items() if meaning in MEANINGS and isinstance(name, str) and name}
+
+
+def known_among(
+    columns: Mapping[str, str] | None, meaning: str, given: str | None, among: Collection[str]
+) -> str | None:
+    """The name that the caller gave; or the one that a table read before had, if this table has it too; or None."""
+    name = (columns or {}).get(meaning)
+    return given or (name if name in among else None)
+
+
+def with_known(columns: Mapping[str, str] | None) -> frozenset[str]:
+    """Simplified names by which a first line is recognised as a header, those of a table read before among them."""
+    return KNOWN_NAMES | {simplify(name) for name in (columns or {}).values()}
 
 
 def find_columns(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -46,6 +47,7 @@ class Interactions:
         notes: what reading did beside reading (duplicates dropped, names missing), one sentence each.
         is_implicit: nobody rated; `ratings` are weights above 0: plays, counts, hours, or 1.
         positive_from: they are of ratings from this one up; None where nobody rated at all, or `is_implicit` is false.
+        columns: what the columns were called in the source, by meaning: user, item, rating or weight, time.
 
     Raises:
         DataError: when columns differ in length, a row points outside its vocabulary, or a rating is
@@ -65,6 +67,7 @@ class Interactions:
     notes: tuple[str, ...] = ()
     is_implicit: bool = False
     positive_from: float | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_column(self.user_rows, np.int32, len(self), "user_rows")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,13 +20,16 @@ from penchant.data.vocabulary import Vocabulary
 from penchant.errors import DataError, UnknownIdError
 
 
-def read_ids(source: Any, vocabulary: Vocabulary, *, skip_unknown: bool = False) -> tuple[list[Any], int]:
+def read_ids(
+    source: Any, vocabulary: Vocabulary, *, skip_unknown: bool = False, columns: Mapping[str, str] | None = None
+) -> tuple[list[Any], int]:
     """A column of ids in the type of a vocabulary, each once, in the order of the table.
 
     Args:
         source: a path or frame; of one column, or with one that is called as users or items are.
         vocabulary: the ids that are known.
         skip_unknown: leave out lines whose id is not in the vocabulary.
+        columns: names to try before the usual ones, as for `read_ratings`.
 
     Returns:
         the ids, and how many lines were left out.
@@ -33,11 +38,11 @@ def read_ids(source: Any, vocabulary: Vocabulary, *, skip_unknown: bool = False)
         DataError: the table cannot be used.
         UnknownIdError: an id is not in the vocabulary; file and line are named.
     """
-    table = open_table(source)
+    table = open_table(source, known=naming.with_known(columns))
     column = table.frame.columns[0]
     if table.frame.width > 1:
         names = naming.USER_NAMES if vocabulary.kind == "user" else naming.ITEM_NAMES
-        column = _column(table, vocabulary.kind, names)
+        column = _column(table, vocabulary.kind, names, columns)
     ids = values.ids(table, column, vocabulary.kind)
     if not len(vocabulary) and len(ids):
         raise vocabulary.unknown(ids[0])
@@ -46,7 +51,9 @@ def read_ids(source: Any, vocabulary: Vocabulary, *, skip_unknown: bool = False)
     if len(unknown) and not skip_unknown:
         raise _unknown_ids(table, ids, unknown, vocabulary)
     if len(unknown) == len(ids):
-        raise DataError(f"The model knows none of its {vocabulary.kind}s.", file=table.name, remedy=_known(vocabulary))
+        raise DataError(
+            f"The model knows none of its {vocabulary.kind}s.", file=table.name, remedy=_such_as(vocabulary)
+        )
     return vocabulary.take(pl.Series(rows[rows >= 0]).unique(maintain_order=True).to_numpy()), len(unknown)
 
 
@@ -57,11 +64,11 @@ def _unknown_ids(table: Table, ids: pl.Series, unknown: pl.Series, vocabulary: V
         problem += f" ({len(unknown):,} of {len(ids):,} lines are so)"
     return UnknownIdError(
         f"{table.name}, line {table.line_of(first)}: {problem}.",
-        remedy=f"Remove what is unknown, or leave it out with --skip-unknown. {_known(vocabulary)}",
+        remedy=f"Remove what is unknown, or leave it out with --skip-unknown. {_such_as(vocabulary)}",
     )
 
 
-def _known(vocabulary: Vocabulary) -> str:
+def _such_as(vocabulary: Vocabulary) -> str:
     examples = ", ".join(repr(id_) for id_ in vocabulary.ids.head(3).to_list())
     return f"It knows {len(vocabulary):,} {vocabulary.kind}s, such as {examples}."
 
@@ -107,14 +114,29 @@ class Pairs(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def read_pairs(source: Any, *, user: str | None = None, item: str | None = None, time: str | None = None) -> Pairs:
+def read_pairs(
+    source: Any,
+    *,
+    user: str | None = None,
+    item: str | None = None,
+    time: str | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> Pairs:
     """The users and the items of a table of pairs, and the times if it has some.
+
+    Args:
+        source: a path or frame.
+        user, item, time: names of its columns; found when not given.
+        columns: names to try before the usual ones, as for `read_ratings`.
 
     Raises:
         DataError: the table cannot be used.
     """
-    table = open_table(source)
-    found = naming.find_columns(table, user=user, item=item, time=time, without_rating=True)
+    table = open_table(source, known=naming.with_known(columns))
+    given = {"user": user, "item": item, "time": time}
+    others = {meaning: name for meaning, name in (columns or {}).items() if name not in given.values()}
+    names = {meaning: naming.known_among(others, meaning, name, table.frame.columns) for meaning, name in given.items()}
+    found = naming.find_columns(table, **names, without_rating=True)
     times, notes = times_of(table, found.time) if found.time is not None else (None, ())
     return Pairs(values.ids(table, found.user, "user"), values.ids(table, found.item, "item"), times, notes)
 
@@ -137,26 +159,43 @@ def read_described(source: Any, ids: pl.Series, kind: str) -> pl.DataFrame:
     )
 
 
-def read_rated(source: Any) -> dict[Any, float]:
+def read_rated(
+    source: Any, *, columns: Mapping[str, str] | None = None, without_ratings: bool = False
+) -> dict[Any, float]:
     """Item -> rating from a table of two such columns; of an item rated twice the last counts.
+
+    Args:
+        source: a path or frame.
+        columns: names to try before the usual ones, as for `read_ratings`.
+        without_ratings: there may be no ratings, since only what was taken is asked: then each line counts 1. A
+            column of weights is as good as one of ratings.
 
     Raises:
         DataError: the table cannot be used.
     """
-    table = open_table(source)
-    item, rating = _item_and_rating(table)
-    return dict(zip(values.ids(table, item, "item").to_list(), values.ratings(table, rating).tolist(), strict=True))
+    table = open_table(source, known=naming.with_known(columns))
+    item, rating = _item_and_rating(table, columns, without_ratings)
+    taken = values.ids(table, item, "item").to_list()
+    if rating is None:
+        return {one: float(count) for one, count in Counter(taken).items()}
+    return dict(zip(taken, values.ratings(table, rating).tolist(), strict=True))
 
 
-def _item_and_rating(table: Table) -> tuple[str, str]:
-    if not table.has_header and table.frame.width == 2:
-        return table.frame.columns[0], table.frame.columns[1]
-    return _column(table, "item", naming.ITEM_NAMES), _column(table, "rating", naming.RATING_NAMES)
+def _item_and_rating(table: Table, columns: Mapping[str, str] | None, without_ratings: bool) -> tuple[str, str | None]:
+    names = table.frame.columns
+    if not table.has_header and len(names) == 2:
+        return names[0], names[1]
+    item = names[0] if len(names) == 1 else _column(table, "item", naming.ITEM_NAMES, columns)
+    if not without_ratings:
+        return item, _column(table, "rating", naming.RATING_NAMES, columns)
+    known = [naming.known_among(columns, meaning, None, names) for meaning in ("weight", "rating")]
+    usual = naming.find_column(table, (*naming.WEIGHT_NAMES, *naming.RATING_NAMES))
+    return item, next((name for name in (*known, usual) if name and name != item), None)
 
 
-def _column(table: Table, meaning: str, names: tuple[str, ...]) -> str:
-    """The column by its usual names; there is no flag to name it with, so it has to be renamed."""
-    found = naming.find_column(table, names)
+def _column(table: Table, meaning: str, names: tuple[str, ...], columns: Mapping[str, str] | None = None) -> str:
+    """The column as it was called before, or by its usual names; there is no flag, so any other has to be renamed."""
+    found = naming.known_among(columns, meaning, None, table.frame.columns) or naming.find_column(table, names)
     if found is None:
         raise DataError(
             f"No column looks like the {meaning}; the columns are {', '.join(table.frame.columns)}.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
@@ -44,6 +45,7 @@ def read_ratings(
     implicit: bool = False,
     weight: str | None = None,
     positive_from: float | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> Interactions:
     """Read a table of ratings, or of interactions that nobody rated.
 
@@ -63,6 +65,8 @@ def read_ratings(
         implicit: take each line as an interaction that nobody rated; a column of ratings is not looked at.
         weight: a column of how much each interaction counts (plays, hours; above 0), instead of 1; they are implicit.
         positive_from: keep ratings from this one up, as interactions that nobody rated, and drop those below.
+        columns: names to try before the usual ones, by meaning (user, item, rating, weight, time), as
+            `Interactions.columns` has them of a table read before.
 
     Raises:
         DataError: the table cannot be used; file, line, column and remedy are named.
@@ -74,8 +78,11 @@ def read_ratings(
             remedy=f"Give one of: {', '.join(get_args(Duplicates))}.",
         )
     check_feedback(implicit or weight is not None, rating, positive_from)
-    asked = _Asked(user, item, weight or rating, time, item_name)
+    before = _not_given(columns, (user, item, rating, weight, time), implicit, positive_from)
+    asked = _Asked(user, item, rating, weight, time, item_name, before)
     tables = _open(source, items, users, asked)
+    asked = asked.among(tables.ratings, tables.items)
+    user, item, rating, weight, time = asked.user, asked.item, asked.rating, asked.weight, asked.time
     column_of_items = item if item is not None and item not in tables.ratings.frame.columns else None
     if column_of_items and tables.items is None:
         naming.check_column(tables.ratings, column_of_items)
@@ -92,7 +99,13 @@ def read_ratings(
         found = replace(found, rating="")
     given, given_notes = _given(tables, found, is_implicit)
     described = _describe(tables, given, found.item, column_of_items, item_name)
-    interactions = replace(_assemble(tables, found.user, given, described), is_implicit=is_implicit)
+    names = {"user": found.user, "item": item or found.item, "weight" if weight else "rating": found.rating}
+    names |= {"time": found.time} if found.time else {}
+    interactions = replace(
+        _assemble(tables, found.user, given, described),
+        is_implicit=is_implicit,
+        columns={meaning: name for meaning, name in names.items() if name},
+    )
     policy = duplicates or ("sum" if is_implicit else "last")
     interactions, merged = merge_duplicates(interactions, policy, tables.ratings.name, given.line_of)
     interactions, below = positives(interactions, positive_from, tables.ratings.name)
@@ -121,20 +134,39 @@ class _Asked:
     user: str | None
     item: str | None
     rating: str | None
+    weight: str | None
     time: str | None
     item_name: str | None
+    before: Mapping[str, str]  # names that a table read before had; tried where the caller gave none
 
     def known_names(self) -> frozenset[str]:
         """Simplified names by which a first line is recognised as a header."""
-        given = (self.user, self.item, self.rating, self.time)
-        return naming.KNOWN_NAMES | {simplify(name) for name in given if name}
+        given = (self.user, self.item, self.rating, self.weight, self.time)
+        return naming.with_known(self.before) | {simplify(name) for name in given if name}
+
+    def among(self, ratings: Table, items: Table | None = None) -> _Asked:
+        """With those of the names of before that a table has, where the caller gave none.
+
+        Args:
+            items: the item may be a column of this table too.
+        """
+        own, known = ratings.frame.columns, naming.known_among
+        return replace(
+            self,
+            user=known(self.before, "user", self.user, own),
+            item=known(self.before, "item", self.item, own if items is None else [*own, *items.frame.columns]),
+            rating=known(self.before, "rating", self.rating, own),
+            weight=known(self.before, "weight", self.weight, own),
+            time=known(self.before, "time", self.time, own),
+        )
 
     def meanings(self, columns: list[str]) -> dict[str, Meaning]:
         """Which columns of a table of ratings may be read as numbers: not one whose text is shown for an item."""
         table = Table(pl.DataFrame(schema=columns), "")
-        item = self.item if self.item in columns else None
+        asked = self.among(table)
+        item, rating = asked.item if asked.item in columns else None, asked.weight or asked.rating
         try:
-            found = naming.find_columns(table, user=self.user, item=item, rating=self.rating, time=self.time)
+            found = naming.find_columns(table, user=asked.user, item=item, rating=rating, time=asked.time)
         except DataError:  # the reading as text says what is missing
             return {}
         ids: dict[str, Meaning] = {found.user: "id", found.item: "id"}
@@ -143,6 +175,16 @@ class _Asked:
             return {}
         shown = (self.item_name, naming.find_column(table, naming.NAME_NAMES))
         return {column: meaning for column, meaning in (ids | others).items() if column not in shown}
+
+
+def _not_given(
+    columns: Mapping[str, str] | None, given: Collection[str | None], implicit: bool, positive_from: float | None
+) -> dict[str, str]:
+    """The names of before that nothing contradicts which the caller gave: what they are in this table is not known."""
+    _, _, rating, weight, _ = given
+    barred = {"rating"} if implicit or weight else set()
+    barred |= {"weight"} if implicit or rating or positive_from is not None else set()
+    return {meaning: name for meaning, name in (columns or {}).items() if name not in given and meaning not in barred}
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,9 @@ from typing import Any
 
 import polars as pl
 
+from penchant.data.interactions import Interactions
 from penchant.data.layouts import find_layout
+from penchant.data.read import read_ratings
 from penchant.data.tables import PARQUET_MARK
 from penchant.errors import PenchantError
 from penchant.machine import check_memory
@@ -34,6 +36,24 @@ def check_reading(source: Any, memory: int | None) -> None:
     """
     remedy = "Give a table of fewer ratings, and only the columns that are needed."
     check_memory(f"Reading {source}", reading_memory(source), memory, remedy)
+
+
+def as_interactions(source: Any, memory: int | None = None, **reading: Any) -> Interactions:
+    """Interactions as they are, anything else read, if there is memory for it.
+
+    Args:
+        source: Interactions, or whatever `read_ratings` takes.
+        memory: the most that may be held, in bytes; None for what is free.
+        reading: arguments of `read_ratings`.
+
+    Raises:
+        DataError: it cannot be read.
+        NotEnoughMemoryError: reading would take too much.
+    """
+    if isinstance(source, Interactions):
+        return source
+    check_reading(source, memory)
+    return read_ratings(source, **reading)
 
 
 def reading_memory(source: Any) -> Parts:

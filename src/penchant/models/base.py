@@ -160,7 +160,7 @@ class Model(ABC):
         """
         raise UnsupportedError(
             f"The {self.name} model has no item factors, so there are no similar items and no map.",
-            remedy="Fit a model that has them: dot, mf, explicit-als, mlp, als, bpr or sequence.",
+            remedy="Fit a model that has them: dot, mf, explicit-als, mlp, bayes, ease, als, bpr or sequence.",
         )
 
     def item_biases(self) -> Floats:
@@ -226,7 +226,7 @@ class Model(ABC):
         if split.train.is_implicit and not self.ranks_only:
             raise UnsupportedError(
                 f"The {self.name} model learns from ratings, and nobody rated in {split.train.source or 'this table'}.",
-                remedy="Fit popularity, item-knn, ease or als.",
+                remedy="Fit popularity, item-knn, ease, als, bpr or sequence.",
             )
         if self.in_order and split.train.times is None:
             raise UnsupportedError(
@@ -278,7 +278,7 @@ class Model(ABC):
         if self.ranks_only:
             raise UnsupportedError(
                 f"The {self.name} model ranks items; it does not predict ratings.",
-                remedy="Ask it for recommendations, or fit a model of ratings: bias, dot, mf, mlp or bayes.",
+                remedy="Ask for recommendations, or fit a model of ratings: bias, dot, mf, explicit-als, mlp or bayes.",
             )
         return self.clip(self.pair_scores(user_rows, item_rows, context))
 

@@ -117,7 +117,8 @@ class PreferenceModel(Model):
         """
         del item_rows, ratings, item_row
         raise UnsupportedError(
-            f"The scores of {self.name} do not come from what a user took.", remedy="Fit item-knn, ease or als."
+            f"The scores of {self.name} do not come from what a user took.",
+            remedy="Fit item-knn, ease, als, bpr or sequence.",
         )
 
     def item_biases(self) -> Floats:

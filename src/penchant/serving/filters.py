@@ -3,6 +3,8 @@
     COLUMN=VALUE     the column has this value, or, split at "|", this word; upper and lower case are the same
     COLUMN!=VALUE    it does not; also where nothing is known
     COLUMN>=N        the column is a number of at least N; likewise <=, > and <; not where nothing is known
+    COLUMN>=DATE     the column is a date, or a date and time, not before DATE (2021-01-31 or 2021-01-31T18:30; UTC
+                     where it names no zone); likewise <=, > and <, where a DATE without a time is the whole day
 
 A column is found by its name, without case where that names one alone. Of several filters all must hold.
 """
@@ -21,6 +23,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from penchant.data.features import SEPARATOR, texts
+from penchant.data.values import ISO_TIME
 from penchant.errors import SettingError
 
 Wanted = str | float
@@ -30,6 +33,8 @@ Mask = NDArray[np.bool_]
 _FORM = re.compile(r"(?P<column>.*?)(?P<sign>!=|>=|<=|=|>|<)(?P<value>.*)", re.DOTALL)
 _ORDERS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 N_EXAMPLES = 5
+A_DAY = 86_400.0  # seconds
+DAY = r"\d{4}-\d{2}-\d{2}"
 
 
 @dataclass(frozen=True)
@@ -55,9 +60,7 @@ class Filter:
         """
         column = table[_find_column(table, self.column)]
         if self.sign in _ORDERS:
-            limit, numbers = self._limit(), _numbers(column)
-            if not np.isfinite(numbers).any():
-                raise SettingError(f"'{self}': the column '{column.name}' has no numbers.", remedy=_examples(column))
+            numbers, limit = self._comparable(column)
             with np.errstate(invalid="ignore"):
                 found: Mask = _ORDERS[self.sign](numbers, limit)
             return found
@@ -66,13 +69,30 @@ class Filter:
             raise SettingError(f"'{self}': no item has this value.", remedy=_examples(column, self.value))
         return has if self.sign == "=" else ~has
 
+    def _comparable(self, column: pl.Series) -> tuple[NDArray[np.float64], float]:
+        """A column as numbers, NaN where nothing is known, and what they are to be compared with."""
+        limit = float(_seconds(pl.Series([self.value]))[0])
+        if math.isfinite(limit):
+            seconds = _seconds(column)
+            if not np.isfinite(seconds).any():
+                raise SettingError(f"'{self}': the column '{column.name}' has no dates.", remedy=_examples(column))
+            return (seconds // A_DAY, limit // A_DAY) if re.fullmatch(DAY, self.value) else (seconds, limit)
+        if column.dtype.is_temporal():
+            problem = f"'{self}': the column '{column.name}' has dates, and {self.value!r} is none."
+            raise SettingError(problem, remedy=f"As {self.column}{self.sign}2021-01-31.")
+        limit, numbers = self._limit(), _numbers(column)
+        if not np.isfinite(numbers).any():
+            raise SettingError(f"'{self}': the column '{column.name}' has no numbers.", remedy=_examples(column))
+        return numbers, limit
+
     def _limit(self) -> float:
         try:
             limit = float(self.value)
         except ValueError:
             limit = math.nan
         if math.isnan(limit):
-            raise SettingError(f"'{self}': {self.value!r} is not a number.", remedy=f"As {self.column}{self.sign}1990.")
+            remedy = f"As {self.column}{self.sign}1990, or {self.column}{self.sign}2021-01-31 of dates."
+            raise SettingError(f"'{self}': {self.value!r} is not a number.", remedy=remedy)
         return limit
 
 
@@ -150,6 +170,21 @@ def _find_column(table: pl.DataFrame, wanted: str) -> str:
 
 def _numbers(column: pl.Series) -> NDArray[np.float64]:
     return texts(column).cast(pl.Float64, strict=False).to_numpy().astype(np.float64)
+
+
+def _seconds(column: pl.Series) -> NDArray[np.float64]:
+    """Dates and times, also those written so in text, as seconds since 1970-01-01 UTC; NaN where there is none."""
+    if column.dtype == pl.Date:
+        column = column.cast(pl.Datetime("us"))
+    if column.dtype == pl.Datetime:
+        return column.dt.epoch("us").cast(pl.Float64).to_numpy() / 1e6
+    parts = texts(column).str.extract_groups(ISO_TIME).struct.unnest()
+    days = parts["date"].str.to_date("%Y-%m-%d", strict=False).cast(pl.Int32).cast(pl.Float64)
+    hours, minutes, seconds, zone_hours, zone_minutes = (
+        parts[part].cast(pl.Float64).fill_null(0.0) for part in ("hour", "minute", "second", "zone_hour", "zone_minute")
+    )
+    ahead = (zone_hours * 60 + zone_minutes).to_numpy() * np.where((parts["sign"] == "-").fill_null(False), -1, 1)
+    return (days * A_DAY + hours * 3_600 + minutes * 60 + seconds).to_numpy() - 60 * ahead
 
 
 def _has(column: pl.Series, value: str) -> Mask:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import polars as pl
@@ -28,8 +29,8 @@ class Wished(TypedDict, total=False):
     """The keywords of `Recommender.recommend` that `Wishes` explains."""
 
     include_seen: bool
-    allow: Ids | None
-    deny: Ids
+    only: Ids | None
+    exclude: Ids
     where: Where
     diversity: float
     diversity_by: str | Sequence[str] | None
@@ -42,8 +43,8 @@ class Wishes:
 
     Attributes:
         include_seen: also items that the user has rated.
-        allow: the only items, by id or name, that may be recommended; None for all.
-        deny: items, by id or name, that may not be.
+        only: the only items, by id or name, that may be recommended; None for all.
+        exclude: items, by id or name, that may not be.
         where: filters on columns of the item table, as in `filters`: "genres=Drama", or a list of such, or
             {"genres": "Drama", "year": ">=1990"}; all must hold.
         diversity: from 0, the best scores, to 1, what is least alike; see `reranking`.
@@ -57,8 +58,8 @@ class Wishes:
     """
 
     include_seen: bool = False
-    allow: Ids | None = None
-    deny: Ids = ()
+    only: Ids | None = None
+    exclude: Ids = ()
     where: Where = ()
     diversity: float = 0.0
     diversity_by: str | Sequence[str] | None = None
@@ -163,15 +164,41 @@ def barred(
     wishes: Wishes, n_items: int, table: pl.DataFrame | None, rows_of: Callable[[Ids], NDArray[np.int32]]
 ) -> Mask | None:
     """Which items are not allowed, are denied, or do not match the filters, (n_items,); None for none."""
-    filters, denied = filters_of(wishes.where), rows_of(wishes.deny)
-    if wishes.allow is None and not filters and not len(denied):
+    filters, denied = filters_of(wishes.where), rows_of(wishes.exclude)
+    if wishes.only is None and not filters and not len(denied):
         return None
     allowed = np.full(n_items, True)
-    if wishes.allow is not None:
-        allowed = np.isin(np.arange(n_items), rows_of(wishes.allow))
+    if wishes.only is not None:
+        allowed = np.isin(np.arange(n_items), rows_of(wishes.only))
     allowed &= matching(table, filters)
     allowed[denied] = False
     return ~allowed
+
+
+def as_rated(rated: Any, model: Model) -> dict[Id, float]:
+    """What somebody new has rated or taken, item -> rating or weight, of the forms in which it may be given.
+
+    Args:
+        rated: a mapping, also a pandas Series by item; of a model that ranks only, any iterable of items too, each of
+            which counts 1.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    keys = getattr(rated, "keys", None)  # a Series has them and is no Mapping
+    if isinstance(rated, Mapping) or callable(keys):
+        return dict(rated.items())
+    remedy = "Give rated={item: rating}, such as {'Heat (1995)': 4}."
+    if model.ranks_only:
+        remedy = "Give items, as rated=['Heat (1995)'], or rated={item: weight}."
+    if isinstance(rated, str | bytes) or not isinstance(rated, Iterable):
+        raise InputError(f"rated is {rated!r}.", remedy=remedy)
+    if not model.ranks_only:
+        raise InputError(f"The {model.name} model learns from ratings, and rated has items alone.", remedy=remedy)
+    try:
+        return {item: float(count) for item, count in Counter(rated).items()}
+    except TypeError:  # what no mapping could have as a key is no item
+        raise InputError("What rated has is no item.", remedy=remedy) from None
 
 
 def ratings_of(rated: Mapping[Id, float], model: Model) -> Floats:
@@ -180,7 +207,11 @@ def ratings_of(rated: Mapping[Id, float], model: Model) -> Floats:
     Raises:
         InputError: one is not on the model's scale; or, of a model that ranks only, not above 0.
     """
-    ratings = np.array(list(rated.values()), np.float32)
+    try:
+        ratings = np.array(list(rated.values()), np.float32).reshape(len(rated))
+    except (TypeError, ValueError, OverflowError):
+        odd = next((one for one in rated.values() if not _is_number(one)), rated)
+        raise InputError(f"The rating {odd!r} is not a number.", remedy="Give rated={item: rating}.") from None
     if not np.isfinite(ratings).all():
         scale = "above 0" if model.ranks_only else "on the model's scale"
         raise InputError("A rating is not a finite number.", remedy=f"Give numbers {scale}.")

@@ -58,7 +58,15 @@ class ItemNames:
         return rows
 
     def _suggest(self, wanted: str) -> UnknownIdError:
-        near = nearest_names(wanted, self.names.to_list())
-        names = "\n".join(f"  {self.names[row]}" for row in near)
+        known = self.names.to_list()
+        if not self.items.is_integer:  # numbers that look alike have nothing to do with each other
+            known += self.items.ids.to_list()
+        near = dict.fromkeys(place % len(self.names) for place in nearest_names(wanted, known))
+        names = "\n".join(f"  {self._shown(row)}" for row in near)
         remedy = f"Did you mean:\n{names}" if near else "Give an id or a name as it stands in the items table."
         return UnknownIdError(f"There is no item {wanted!r} in this model.", remedy=remedy)
+
+    def _shown(self, row: int) -> str:
+        """An item's name, after its id where that is text of its own."""
+        id_, name = self.items.ids[row], str(self.names[row])
+        return name if self.items.is_integer or id_ == name else f"{id_}  {name}"

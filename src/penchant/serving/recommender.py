@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from penchant.artifact import load_artifact, save_artifact
 from penchant.calibration import LEVELS, Coverage, Rated, measure
+from penchant.data.columns import known_columns
 from penchant.data.context import Context
 from penchant.data.interactions import Interactions
 from penchant.data.pairs import described_context, lists_table
+from penchant.data.sizes import as_interactions
 from penchant.data.split import Split
 from penchant.data.vocabulary import Id, Vocabulary
 from penchant.errors import InputError, SettingError
@@ -30,7 +32,7 @@ from penchant.models.fitting import FitLog
 from penchant.newcomers import Questions
 from penchant.serving.answers import Named, Prediction, Reason, Reasons, Recommendation
 from penchant.serving.history import History
-from penchant.serving.lists import Ids, Ranker, Wished, Wishes, ratings_of
+from penchant.serving.lists import Ids, Ranker, Wished, Wishes, as_rated, ratings_of
 from penchant.serving.naming import ItemNames
 from penchant.serving.saving import checked_fields, to_artifact
 from penchant.serving.stripping import strip
@@ -91,19 +93,20 @@ class Recommender:
         user: Id | None = None,
         k: int = 10,
         *,
-        rated: Mapping[Id, float] | None = None,
+        rated: Mapping[Id, float] | Iterable[Id] | None = None,
         **wished: Unpack[Wished],
     ) -> list[Recommendation]:
         """The k best items for a user of training, or for somebody new who has rated a few items.
 
         Args:
             user: an id of training; or None when `rated` is given.
-            rated: item -> rating (or weight, of a model that ranks only) of a new user, who is folded in without
-                retraining. {} is an average user.
-            wished: include_seen, allow, deny, where, diversity, diversity_by, popularity_damping: see `Wishes`.
+            rated: item -> rating of a new user, who is folded in without retraining; of a model that ranks only item
+                -> weight, or items alone, each of which counts 1. {} is an average user.
+            wished: include_seen, only, exclude, where, diversity, diversity_by, popularity_damping: see `Wishes`.
 
         Raises:
-            UnknownIdError: the user, or an item of `rated`, `allow` or `deny`, is unknown.
+            InputError: `rated` is of another form, or a rating is not on the model's scale.
+            UnknownIdError: the user, or an item of `rated`, `only` or `exclude`, is unknown.
             SettingError: k is below 1; neither or both of user and rated are given; a wish cannot be.
             UnsupportedError: diversity of a model whose items cannot be compared.
         """
@@ -112,7 +115,8 @@ class Recommender:
                 "Give either a user or ratings.", remedy="recommend(user) or recommend(rated={item: rating})."
             )
         if rated is not None:
-            rows, ratings = self._item_rows(rated), ratings_of(rated, self.model)
+            given = as_rated(rated, self.model)
+            rows, ratings = self._item_rows(given), ratings_of(given, self.model)
             vectors, seen = self.model.fold_in(rows, ratings)[None], rows
         else:
             row = self.users.row(user)
@@ -285,13 +289,18 @@ class Recommender:
             self.model.predict(user_rows, item_rows)  # raises: what has no predictions has no intervals
         return around(self.model, self.conformal, user_rows, item_rows, context)
 
-    def questions(self, ratings: Interactions, given: Interactions | None = None) -> Questions:
-        """A held-out table as the model sees it; users it does not know are folded in from what is given of them."""
-        return Questions.of(self.model, self.users, self.items, ratings, given)
+    def questions(self, ratings: Any, given: Any = None, **reading: Any) -> Questions:
+        """A held-out table as the model sees it; users it does not know are folded in from what is given of them.
 
-    def evaluate(self, ratings: Interactions, metrics: Sequence[str] = DEFAULT_METRICS, seed: int = 0) -> Report:
-        """How far predictions are from a table of ratings, with intervals over its users."""
-        return evaluate_questions(self.questions(ratings), metrics, seed)
+        Both are Interactions, or what `read_ratings` takes with `reading`; columns called as in the fit are found.
+        """
+        how = {"columns": known_columns(self.about), **reading}
+        before = None if given is None else as_interactions(given, **how)
+        return Questions.of(self.model, self.users, self.items, as_interactions(ratings, **how), before)
+
+    def evaluate(self, ratings: Any, metrics: Sequence[str] = DEFAULT_METRICS, seed: int = 0, **reading: Any) -> Report:
+        """How far predictions are from a table of ratings, with intervals over its users; see `questions`."""
+        return evaluate_questions(self.questions(ratings, **reading), metrics, seed)
 
     def coverage(self, ratings: Interactions | Questions, levels: Sequence[float] = LEVELS) -> Coverage:
         """Which part of some ratings intervals cover, and how wide they are; by level, user activity and popularity.
