@@ -55,8 +55,9 @@ class ExplicitAls(Factorisation):
         + sum over u of n_u^frequency_scaling * (regularisation * |p_u|^2 + bias_regularisation * b_u^2)
         + the same over i
 
-    with n_u ratings of user u, r in units in which their standard deviation is 1.04, that of half stars, so that settings
-    mean the same on every scale. A bias is solved together with its factors: it is one more factor, against a constant.
+    with n_u ratings of user u, r in units in which their standard deviation is 1.04, that of half stars, so that
+    settings mean the same on every scale. A bias is solved together with its factors: it is one more factor, against a
+    constant.
     """
 
     name = "explicit-als"

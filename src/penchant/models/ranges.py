@@ -15,7 +15,7 @@ MARGIN = 0.1  # of the scale's width: how far "auto" lets a range reach beyond t
 
 
 def range_unit(scale: tuple[float, float]) -> np.float32:
-    """What ratings are divided by to be learnt from inside a range, so that every scale is as wide as that of half stars.
+    """What ratings are divided by to be learnt from inside a range, so that every scale is as wide as half stars are.
 
     Learning rates and pulls then mean the same on all. Without it `mf` on ratings up to 100 ended at twice the squared
     error of predicting the mean, and on thumbs, 0 or 1, hardly learnt.
