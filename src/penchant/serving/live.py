@@ -24,7 +24,7 @@ from penchant.intervals import has_intervals
 from penchant.models.base import Floats, Rows
 from penchant.serving.approximate import ItemIndex
 from penchant.serving.catalogue import Catalogue
-from penchant.serving.events import Event
+from penchant.serving.events import WEIGHTS, Event, is_weight
 from penchant.serving.filters import Mask, filters_of, matching
 from penchant.serving.logs import say
 from penchant.serving.overlay import Overlay
@@ -255,14 +255,14 @@ class Loaded:
         return _of_kind(self.recommender.items, item)
 
     def check_ratings(self, events: Iterable[Event]) -> None:
-        """Raise InputError where a rating is not on the scale of the model."""
+        """Raise InputError where a rating is not on the scale of the model, or a weight is none for float32."""
         low, high = self.recommender.model.scale
         for event in events:
             if event.rating is None:
                 continue
             if self.recommender.model.ranks_only:
-                if event.rating <= 0:
-                    raise InputError(f"The weight {event.rating:g} is not above 0.", remedy="Leave it out for 1.")
+                if not is_weight(event.rating):
+                    raise InputError(f"The weight {event.rating:g} is not {WEIGHTS}.", remedy="Leave it out for 1.")
             elif not low <= event.rating <= high:
                 raise InputError(
                     f"The rating {event.rating:g} is off the scale.", remedy=f"Rate from {low:g} to {high:g}."
@@ -304,7 +304,7 @@ class Loaded:
                 continue
             seen.add(item)
             if model.ranks_only:
-                rated[item] = event.rating if event.rating is not None and event.rating > 0 else 1.0
+                rated[item] = event.rating if event.rating is not None and is_weight(event.rating) else 1.0
             elif event.rating is not None:
                 rated[item] = min(max(event.rating, low), high)
             is_changed = is_changed or model.ranks_only or event.rating is not None

@@ -21,7 +21,7 @@ from penchant.serving.catalogue import dumps
 JSON = b"application/json"
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)  # not frozen: whoever catches an exception may set its traceback, as the framework does
 class Refused(Exception):  # noqa: N818, as it is said: the request is refused
     """A request that is not answered.
 
