@@ -15,7 +15,8 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -209,14 +210,39 @@ def test_format_1_is_read_for_ever(name: str) -> None:
     assert (loaded.log.ending, loaded.log.seed, loaded.about) == ("finished", 1, {"data": {"source": "golden"}})
 
 
-def test_other_users_of_the_machine_may_read_it(tmp_path: Path) -> None:
-    before = os.umask(0o077)
+def modes(folder: Path) -> tuple[int, set[int]]:
+    """Of a folder, and of the files in it."""
+    return stat.S_IMODE(folder.stat().st_mode), {stat.S_IMODE((folder / name).stat().st_mode) for name in ALL_FILES}
+
+
+@contextmanager
+def umask(mask: int) -> Iterator[None]:
+    before = os.umask(mask)
     try:
-        folder = small_recommender("bias").save(tmp_path / "model")
+        yield
     finally:
         os.umask(before)
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o755
-    assert {stat.S_IMODE((folder / name).stat().st_mode) for name in ALL_FILES} == {0o644}
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o077, 0o700), (0o027, 0o750), (0o022, 0o755)])
+def test_who_may_read_it_is_what_the_umask_says(mask: int, mode: int, tmp_path: Path) -> None:
+    with umask(mask):
+        folder = small_recommender("bias").save(tmp_path / "model")
+    assert modes(folder) == (mode, {mode & 0o666})
+
+
+@pytest.mark.parametrize(("folder_mode", "file_mode"), [(0o700, 0o600), (0o755, 0o644), (0o2750, 0o440)])
+@pytest.mark.parametrize("mask", [0o077, 0o022])
+def test_whoever_could_read_a_model_can_read_the_next(
+    mask: int, folder_mode: int, file_mode: int, tmp_path: Path
+) -> None:
+    folder = small_recommender("bias").save(tmp_path / "model")
+    for name in ALL_FILES:
+        (folder / name).chmod(file_mode)
+    folder.chmod(folder_mode)
+    with umask(mask):
+        small_recommender("bias").save(folder)
+    assert modes(folder) == (folder_mode, {file_mode})
 
 
 def test_file_names_that_are_no_utf_8_do_not_stop_a_save(tmp_path: Path) -> None:
@@ -806,7 +832,7 @@ def cannot_exchange(first: Path, second: Path) -> bool:
 
 
 @pytest.mark.parametrize("there", [True, False], ids=["replacing", "new"])
-@pytest.mark.parametrize("what", ["fsync", "mkdtemp", "rename"])
+@pytest.mark.parametrize("what", ["fsync", "mkdir", "rename"])
 def test_a_disk_that_refuses_leaves_the_old_model_whole(
     what: str, there: bool, copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -815,9 +841,7 @@ def test_a_disk_that_refuses_leaves_the_old_model_whole(
         shutil.rmtree(copy)
     small = small_recommender("bias")
     monkeypatch.setattr("penchant.folders.exchange", cannot_exchange)
-    monkeypatch.setattr(
-        {"fsync": "os.fsync", "mkdtemp": "tempfile.mkdtemp", "rename": "pathlib.Path.rename"}[what], full
-    )
+    monkeypatch.setattr({"fsync": "os.fsync", "mkdir": "os.mkdir", "rename": "pathlib.Path.rename"}[what], full)
     with pytest.raises(ArtifactError, match="cannot be written: No space left on device") as caught:
         small.save(copy)
     assert str(copy) in caught.value.problem

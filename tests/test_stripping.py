@@ -425,6 +425,19 @@ def test_strip_without_out_is_in_place(said: Any, folders: Any, tmp_path: Path) 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "model", "model.feedback.db"]
 
 
+def test_the_model_before_has_its_users_still_and_that_is_told(said: Any, folders: Any, tmp_path: Path) -> None:
+    for name in ("model", "model.previous"):
+        shutil.copytree(folders("mf")[0], tmp_path / name)
+    assert "previous" not in said("artifact strip model -o shared")[1]
+    _, err = said("artifact strip model")
+    assert "model.previous, the model before this one, has its users still" in " ".join(err.split())
+    assert "penchant artifact strip" in err
+    said("artifact strip model.previous")
+    assert "previous" not in said("artifact strip model")[1]  # though that is stripped already
+    (tmp_path / "model.previous" / MANIFEST).write_text("{")
+    assert "model.previous" in said("artifact strip model")[1]
+
+
 @pytest.mark.parametrize(
     ("line", "told"),
     [

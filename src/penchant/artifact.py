@@ -15,8 +15,8 @@ import hashlib
 import io
 import json
 import os
+import secrets
 import shutil
-import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from penchant import __version__
 from penchant.errors import ArtifactError
-from penchant.folders import put
+from penchant.folders import make_like, put
 
 FORMAT = "penchant artifact"
 FORMAT_VERSION = 1
@@ -62,6 +62,8 @@ class Artifact:
 def save_artifact(artifact: Artifact, folder: Path, previous: Path | None = None) -> None:
     """Write a folder whole or not at all; an artifact that was there is replaced. A link to one stays a link.
 
+    Who may read it is what the umask says; of one that replaces another, what was said of that.
+
     Args:
         previous: where to keep the artifact that was there, beside it; the one that was kept there before is removed.
 
@@ -77,9 +79,10 @@ def save_artifact(artifact: Artifact, folder: Path, previous: Path | None = None
                 check_replaceable(one)
         place.parent.mkdir(parents=True, exist_ok=True)
         _sweep(place)
-        beside = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
+        beside = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
         try:
-            _write(files, beside)
+            beside.mkdir(0o700 if place.exists() else 0o777)  # where there is a model, in the end as that is
+            _write(files, beside, place)
             put(beside, place, previous)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
@@ -223,15 +226,17 @@ def _parquet(frame: pl.DataFrame) -> bytes:
     return file.getvalue()
 
 
-def _write(files: dict[str, bytes], folder: Path) -> None:
+def _write(files: dict[str, bytes], folder: Path, place: Path) -> None:
     """All files, on the disk, so that a power cut after the rename finds them whole."""
-    folder.chmod(0o755)  # mkdtemp's 0700 would keep a service of another user out
     for name, content in files.items():
         with (folder / name).open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        (folder / name).chmod(0o644)
+        if (place / name).exists():
+            make_like(folder / name, place / name)
+    if place.is_dir():
+        make_like(folder, place)
 
 
 def check_replaceable(folder: Path) -> None:

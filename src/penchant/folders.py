@@ -6,8 +6,10 @@ import ctypes
 import errno
 import os
 import shutil
+import stat
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 HERE = -100  # AT_FDCWD: paths are as they are
@@ -45,6 +47,28 @@ def bring_back(place: Path, previous: Path) -> bool:
         return False
     previous.rename(place)
     return True
+
+
+def make_like(new: Path, old: Path) -> None:
+    """Give a file or folder the mode of the one that it is to replace, and its owner and group where that is allowed.
+
+    Where the group may not be given, what the mode allows to it is taken away: it would be allowed to another group.
+
+    Raises:
+        OSError: the old one cannot be looked at, or the mode not be set.
+    """
+    found, mine = old.stat(), new.stat()
+    mode = stat.S_IMODE(found.st_mode)
+    if hasattr(os, "chown"):
+        try:
+            os.chown(new, found.st_uid, found.st_gid)  # before the mode, of which it removes some bits
+        except OSError:
+            with suppress(OSError):
+                os.chown(new, -1, found.st_gid)
+            if new.stat().st_gid != found.st_gid:
+                mode &= ~stat.S_IRWXG
+    if mode != stat.S_IMODE(mine.st_mode):
+        new.chmod(mode)
 
 
 def exchange(first: Path, second: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import threading
 from pathlib import Path
@@ -32,6 +33,35 @@ def test_the_file_has_no_key_and_is_its_owners_alone(tmp_path: Path) -> None:
     assert first.removeprefix("pk_") not in path.read_text()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert sorted(file.name for file in tmp_path.iterdir()) == ["keys.json", "keys.json.lock"]
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o644])
+def test_a_file_that_is_there_keeps_its_mode_and_owner(mode: int, tmp_path: Path) -> None:
+    """A service of another user reads it."""
+    path = tmp_path / "keys.json"
+    add_key(path, "a", ["read"])
+    owner = (65534, 65534) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+    os.chown(path, *owner)
+    path.chmod(mode)
+    for change in (lambda: add_key(path, "b", ["read"]), lambda: remove_key(path, "a")):
+        change()
+        found = path.stat()
+        assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (mode, *owner)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a file of another group")
+def test_another_group_may_not_read_what_one_could(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "keys.json"
+    add_key(path, "a", ["read"])
+    os.chown(path, -1, 65534)
+    path.chmod(0o644)
+
+    def refuse(*arguments: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chown", refuse)
+    add_key(path, "b", ["read"])
+    assert stat.S_IMODE(path.stat().st_mode) == 0o604
 
 
 def test_a_running_server_sees_changes(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -85,6 +86,18 @@ def test_what_nobody_rated_counts_one_and_sums(tmp_path: Path) -> None:
     assert rows(joined) == [(1, 10, 2), (1, 20, 2.5), (2, 20, 1)]
     joined = with_feedback(table_of_positives(), frames, duplicates="last", positive_from=2)
     assert rows(joined) == [(1, 10, 1), (1, 20, 1), (2, 10, 1), (3, 30, 1)]
+
+
+@pytest.mark.parametrize("weight", [1e308, 3.5e38, float("inf"), 1e-60])
+def test_a_weight_that_float32_cannot_hold_is_left_out(tmp_path: Path, weight: float) -> None:
+    """It was accepted once; no later fit may fail for it."""
+    frames = frames_of(tmp_path, Event("a", 1, 10), Event("b", 1, 20, 2.5), Event("c", 2, 20), Event("d", 3, 10, 1e30))
+    found = pl.concat(frames)
+    found = found.with_columns(rating=pl.when(pl.col("event_id") == "b").then(weight).otherwise("rating"))
+    joined = with_feedback(penchant.read_ratings(pl.DataFrame({"user": [1, 2], "item": [10, 20]})), [found])
+    assert "Feedback: 1 left out, which have a weight that is not from 1e-30 to 1e+30." in joined.notes
+    assert rows(joined)[:2] == [(1, 10, 2), (2, 20, 2)]
+    assert rows(joined)[2] == (3, 10, float(np.float32(1e30)))
 
 
 def table_of_positives() -> Interactions:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from databases import PostgreSQL
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -122,6 +123,63 @@ def test_forgetting_takes_a_user_out_of_the_file_and_its_log(tmp_path: Path) -> 
         assert store.forget(secret) == 50
         assert not [file for file in tmp_path.iterdir() if secret.encode() in file.read_bytes()]
         assert store.count() == 50
+
+
+def stored_bytes(server: PostgreSQL, url: str) -> bytes:
+    """The files of the table of events, of its indexes and of what is too long for it."""
+    import psycopg
+
+    asked = """SELECT pg_relation_filepath(c.oid) FROM pg_class c, pg_class t WHERE t.relname = 'penchant_events' AND
+        (c.oid IN (t.oid, t.reltoastrelid) OR c.oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = t.oid))"""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CHECKPOINT")
+        paths = [server.data / str(row[0]) for row in connection.execute(asked)]
+    assert len(paths) >= 4
+    return b"".join(path.read_bytes() for path in paths)
+
+
+def test_forgetting_takes_a_user_out_of_the_files_of_postgresql(postgresql: PostgreSQL) -> None:
+    url, secret = postgresql.new_database(), "somebody-secret"
+    with FeedbackStore.open(url) as store:
+        for n in range(50):
+            store.append([Event(f"{secret}-{n}", secret, f"item-{n}"), Event(f"other-{n}", n, n)])
+        assert secret.encode() in stored_bytes(postgresql, url)
+        assert store.forget(secret) == 50
+        found = stored_bytes(postgresql, url)
+        assert secret.encode() not in found
+        assert b"other-49" in found
+        assert store.count() == 50
+        assert store.append([Event("new", secret, 1)]) == Appended(1, 0)
+
+
+def test_whoever_may_not_rewrite_the_table_is_told_what_is_left(postgresql: PostgreSQL) -> None:
+    import psycopg
+
+    url, name = postgresql.new_database(), f"other_{time.monotonic_ns()}"
+    with FeedbackStore.open(url) as store, psycopg.connect(url, autocommit=True) as connection:
+        store.append([Event("a", 1, 1), Event("b", 2, 1)])
+        connection.execute(f"CREATE ROLE {name} LOGIN")
+        connection.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {name}")
+        with FeedbackStore.open(url.replace("penchant:secret", name), create=False) as theirs:
+            with pytest.raises(StoreError, match=r"1 events are removed.*does not own the table") as caught:
+                theirs.forget(1)
+            assert "VACUUM (FULL, ANALYZE) penchant_events" in caught.value.remedy
+        assert store.count() == 1
+
+
+def test_a_table_that_others_use_is_not_waited_for_for_ever(postgresql: PostgreSQL) -> None:
+    import psycopg
+
+    url = postgresql.new_database()
+    with FeedbackStore.open(url, wait_seconds=0.2) as store, psycopg.connect(url) as other:
+        store.append([Event("a", 1, 1)])
+        other.execute("SELECT count(*) FROM penchant_events")  # and its transaction stays open
+        with pytest.raises(StoreError, match="copies are left in the files of") as caught:
+            store.forget(1)
+        assert caught.value.may_pass
+        assert "wipes the files" in caught.value.remedy
+        other.rollback()
+        assert store.forget(1) == 0
 
 
 def test_all_comes_in_blocks(open_store: Open) -> None:
@@ -337,6 +395,8 @@ def test_a_connection_that_the_server_closed_is_opened_again(postgresql) -> None
         ({"rating": "5"}, "rating is '5'"),
         ({"rating": 10**400}, "rating is 1"),
         ({"rating": True}, "rating is True"),
+        ({"rating": 1e308}, "too large"),
+        ({"rating": -1.1e30}, "too large"),
         ({"time": 1.5}, "time is 1.5"),
         ({"time": 1_700_000_000_000}, "not in seconds"),
         ({"time": 99_999_999_999}, "a day ahead"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from penchant import terminal
 from penchant.commands.asking import load
+from penchant.errors import PenchantError
 from penchant.options import Json, ModelDir
 
 
@@ -55,6 +57,8 @@ def artifact_strip(
         terminal.say_table(("", "before", "after"), rows, right=("before", "after"))
         terminal.say(f"\nThe stripped model is in {place}{'' if out else ', in place of the one before'}.")
     _warn_of_feedback(model_dir)
+    if place.resolve() == model_dir.resolve():
+        _warn_of_previous(model_dir)
 
 
 def _warn_of_feedback(folder: Path) -> None:
@@ -62,3 +66,21 @@ def _warn_of_feedback(folder: Path) -> None:
     store = Path(f"{folder.resolve()}.feedback.db")
     if store.exists():
         terminal.warn(f"{store} has feedback of users, and stays as it is; penchant forget removes that of one.")
+
+
+def _warn_of_previous(folder: Path) -> None:
+    """Where `penchant retrain` keeps the model before, there are its users."""
+    from penchant.artifact import load_manifest
+
+    previous = Path(f"{folder.resolve()}.previous")
+    if not previous.exists():
+        return
+    try:
+        is_stripped = load_manifest(previous).get("stripped") is True
+    except PenchantError:  # whatever it is, it was not looked through
+        is_stripped = False
+    if not is_stripped:
+        terminal.warn(
+            f"{previous}, the model before this one, has its users still."
+            f" Remove it, or strip it too: penchant artifact strip {shlex.quote(str(previous))}"
+        )

@@ -63,6 +63,9 @@ def forget(
 ) -> None:
     """Remove all feedback of a user, from the files of the database too; 42 is the user 42 and the user "42".
 
+    PostgreSQL writes the table anew for that, and lets nobody use it meanwhile; its log, its statistics and all backups
+    keep for a while what they have.
+
     A model that was fitted on it still holds what it learnt: fit it again, or strip it (penchant artifact strip).
 
     Examples:

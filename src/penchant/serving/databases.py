@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from penchant.errors import MissingExtraError, PenchantError, SettingError, StoreError
+from penchant.errors import InputError, MissingExtraError, PenchantError, SettingError, StoreError
+from penchant.serving import patience
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
     from sqlalchemy.engine import URL
 
 WRITERS_LOCK = 0x70656E6368616E74  # "penchant" in ASCII: the advisory lock of PostgreSQL that writers take in turn
-CONNECT_SECONDS = 5
 CONNECTIONS = (8, 56)  # kept, and opened beside them when many read at once
 
 FORMS = "Give a file such as feedback.db, or postgresql://user:password@host/database."
@@ -85,14 +85,17 @@ def connect(url: URL, wait_seconds: float, *, create: bool) -> Engine:
         check_file(url, create=create)
         how["connect_args"] = {"timeout": wait_seconds, "check_same_thread": False}
     else:
-        how["connect_args"] = {"connect_timeout": CONNECT_SECONDS}
+        how["connect_args"] = patience.connect_arguments(url, wait_seconds)
     try:
         engine: Engine = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT", **how)
     except ImportError as error:
         raise MissingExtraError("Feedback in PostgreSQL", extra="serve") from error
     except (sqlalchemy.exc.ArgumentError, TypeError, ValueError):
         raise SettingError("The address of the feedback cannot be read.", remedy=FORMS) from None
-    setup = _set_up_sqlite if url.drivername == "sqlite" else _set_up_postgresql
+    is_sqlite = url.drivername == "sqlite"
+    if not is_sqlite:
+        sqlalchemy.event.listen(engine, "do_connect", patience.connecting(wait_seconds))
+    setup = _set_up_sqlite if is_sqlite else _set_up_postgresql
     sqlalchemy.event.listen(engine, "connect", lambda connection, _: setup(connection, wait_seconds))
     return engine
 
@@ -126,7 +129,8 @@ def _set_up_postgresql(connection: Any, wait_seconds: float) -> None:
     before, connection.autocommit = connection.autocommit, True
     with connection.cursor() as cursor:
         cursor.execute("SET synchronous_commit = on")
-        cursor.execute(f"SET lock_timeout = {max(1, int(wait_seconds * 1000))}")
+        for name, milliseconds in patience.settings(wait_seconds).items():
+            cursor.execute(f"SET {name} = {milliseconds}")
     connection.autocommit = before
 
 
@@ -161,11 +165,23 @@ def _roll_back(connection: Connection) -> None:
 
 
 def wipe(connection: Connection, table: str) -> bool:
-    """Take what was deleted out of the files too; False where somebody still reads it."""
+    """Take what was deleted out of the files too; False where somebody still reads it.
+
+    PostgreSQL only marks rows as deleted, and a plain VACUUM only their places as free, so the table is written anew.
+
+    Raises:
+        StoreError: this user of PostgreSQL may not do that.
+    """
     if connection.dialect.name == "sqlite":
         busy: int = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()[0]
         return not busy
-    connection.exec_driver_sql(f"VACUUM {table}")
+    which = f"SELECT pg_relation_filenode('{table}')"
+    before = connection.exec_driver_sql(which).scalar_one()
+    with patience.unhurried(connection):
+        connection.exec_driver_sql(f"VACUUM (FULL, ANALYZE) {table}")
+    if connection.exec_driver_sql(which).scalar_one() == before:  # it only warns those who may not
+        remedy = f"Let its owner ask for: VACUUM (FULL, ANALYZE) {table}."
+        raise StoreError(f"This user does not own the table {table}.", reason="unusable", remedy=remedy)
     return True
 
 
@@ -183,13 +199,17 @@ def store_error(error: Exception, place: str) -> PenchantError:
         return _postgresql_error(str(state), place)
     if type(error).__name__ == "TimeoutError":
         return StoreError(f"{place}: too many want to use it at once.", reason="locked", remedy=LATER.strip())
-    if type(original).__name__ in ("OperationalError", "InterfaceError", "ConnectionTimeout"):
+    if type(original).__name__ in ("DataError", "IntegrityError"):  # refused before it was sent
+        return _unfit()
+    if type(original).__name__ in ("OperationalError", "InterfaceError", *patience.HANGS):
         remedy = "Check that the server runs, its host and port, the user and the password."
         return StoreError(f"{place} cannot be reached.", reason="unreachable", remedy=remedy)
     return StoreError(f"{place} failed ({type(original).__name__}).", reason="failed", remedy=LATER.strip())
 
 
-def _sqlite_error(name: str, place: str) -> StoreError:
+def _sqlite_error(name: str, place: str) -> PenchantError:
+    if name.startswith(("SQLITE_TOOBIG", "SQLITE_CONSTRAINT", "SQLITE_MISMATCH")):
+        return _unfit()
     if name.startswith("SQLITE_FULL") or name == "SQLITE_IOERR_WRITE":
         return _full(place)
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL")):
@@ -203,11 +223,16 @@ def _sqlite_error(name: str, place: str) -> StoreError:
     return StoreError(f"{place} failed ({name}).", reason="failed", remedy=remedy)
 
 
-def _postgresql_error(state: str, place: str) -> StoreError:
+def _postgresql_error(state: str, place: str) -> PenchantError:
+    if state.startswith(("22", "23", "54")):
+        return _unfit()
     if state in ("53100", "53200"):
         return _full(place)
-    if state in ("55P03", "40001", "40P01", "57014", "53300"):
+    if state in ("55P03", "40001", "40P01", "53300"):
         return _locked(place)
+    if state == "57014":
+        remedy = LATER + "If it lasts, look what the server is busy with."
+        return StoreError(f"{place} takes too long to answer.", reason="failed", remedy=remedy)
     if state.startswith("28"):
         remedy = "Check the user and the password."
         return StoreError(f"{place} does not let this user in.", reason="unusable", remedy=remedy)
@@ -219,6 +244,12 @@ def _postgresql_error(state: str, place: str) -> StoreError:
     if state.startswith(("08", "57P")):
         return StoreError(f"{place} cannot be reached.", reason="unreachable", remedy="Check that the server runs.")
     return StoreError(f"{place} failed (PostgreSQL {state}).", reason="failed", remedy=LATER.strip())
+
+
+def _unfit() -> InputError:
+    """What was sent is at fault, and would be the next time. It is told to whoever sent it: without the place."""
+    remedy = "Nothing of this request was stored. Give shorter ids, without unusual characters."
+    return InputError("An event of this request is none that the database can hold.", remedy=remedy)
 
 
 def _full(place: str) -> StoreError:

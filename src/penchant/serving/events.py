@@ -12,9 +12,15 @@ from penchant.errors import InputError
 Id = int | str
 
 LONGEST_ID = 1_000  # characters
+WIDEST_ID = 2_000  # bytes as JSON in UTF-8; an entry of PostgreSQL's indexes has room for 2,700
 LARGEST = 2**63  # integers are 64 bits wide in databases and tables
+LARGEST_RATING = 1e30  # float32 ends at 3.4e38, and sums of many have to fit too
+SMALLEST_WEIGHT = 1e-30  # of models that rank; float32 takes what is below 1e-45 for 0
 TIMES_BELOW = 100_000_000_000  # as in data.values: what is later is not in seconds
 AHEAD = 86_400  # seconds that a sender's clock may be ahead of ours
+
+WEIGHTS = f"from {SMALLEST_WEIGHT:g} to {LARGEST_RATING:g}"
+ID_SIZE = f"1 to {LONGEST_ID:,} characters and at most {WIDEST_ID:,} bytes as JSON in UTF-8"
 
 
 @dataclass(frozen=True)
@@ -23,8 +29,9 @@ class Event:
 
     Args:
         event_id: the sender's name for the event; the same name again is the same event, counted once.
-        user, item: integer or text, kept in that kind.
-        rating: on the scale of the model's ratings; None where nothing was rated.
+        user, item: integer or text, kept in that kind. Text, that of `event_id` too, has up to 1,000 characters and
+            2,000 bytes as JSON in UTF-8.
+        rating: on the scale of the model's ratings, and at most 1e30 either way; None where nothing was rated.
         time: seconds since 1970-01-01 UTC; None for when it arrives.
 
     Raises:
@@ -87,7 +94,7 @@ def decode(text: str) -> Id:
 
 def check_id(id_: object, what: str) -> None:
     """Raise InputError where something cannot be an id."""
-    remedy = f"Give whole numbers of 64 bits, or text of 1 to {LONGEST_ID:,} characters."
+    remedy = f"Give whole numbers of 64 bits, or text of {ID_SIZE}."
     if isinstance(id_, bool) or not isinstance(id_, int | str):
         raise InputError(f"{what} is {_shown(id_)}.", remedy=remedy)
     if isinstance(id_, int):
@@ -100,11 +107,26 @@ def check_id(id_: object, what: str) -> None:
         raise InputError(
             f"{what} is {_shown(id_)}, which no text file could hold.", remedy="Leave such characters out."
         )
+    if len(id_) * 6 > WIDEST_ID < (size := _size(id_)):
+        raise InputError(f"{what} is {_shown(id_)}, {size:,} bytes long as JSON in UTF-8.", remedy=remedy)
+
+
+def is_weight(rating: float) -> bool:
+    """Whether a rating can be the weight of an interaction that nobody rated."""
+    return SMALLEST_WEIGHT <= rating <= LARGEST_RATING
+
+
+def _size(text: str) -> int:
+    """Bytes of an id as it is stored, without quotes: UTF-8, of which JSON writes some as two characters, or six."""
+    return len(encode(text).encode()) - 2
 
 
 def _check_rating(rating: object) -> None:
     if isinstance(rating, bool) or not isinstance(rating, int | float) or not _is_finite(rating):
         raise InputError(f"rating is {_shown(rating)}.", remedy="Give a number, or leave it out where nobody rated.")
+    if abs(rating) > LARGEST_RATING:
+        remedy = f"Give a number of at most {LARGEST_RATING:g}, or leave it out where nobody rated."
+        raise InputError(f"rating is {_shown(rating)}, too large to learn from.", remedy=remedy)
 
 
 def _is_finite(number: float) -> bool:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from penchant.errors import InputError, SettingError
+from penchant.folders import make_like
 from penchant.serving.logs import say
 
 SCOPES = ("read", "write", "admin")
@@ -85,7 +86,9 @@ class Keys:
 
 
 def add_key(path: Path, name: str, scopes: Sequence[str]) -> str:
-    """Make a key, add it to a file (made with mode 0600 where it is not there), and return it: nobody can later.
+    """Make a key, add it to a file, and return it: nobody can later.
+
+    A file that is not there is made with mode 0600; one that is keeps its mode, and its owner where that is allowed.
 
     Raises:
         SettingError: a scope that does not exist, or a name that cannot be or is taken.
@@ -184,6 +187,8 @@ def _write(path: Path, keys: Sequence[Key]) -> None:
     number, name = tempfile.mkstemp(prefix=f".{place.name}.", dir=place.parent)  # with mode 0600
     try:
         with os.fdopen(number, "w", encoding="utf-8") as file:
+            if place.exists():  # who could read it can read it still: a running service of another user
+                make_like(Path(name), place)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -24,7 +24,7 @@ from penchant.intervals import has_intervals
 from penchant.models.base import Floats, Rows
 from penchant.serving.approximate import ItemIndex
 from penchant.serving.catalogue import Catalogue
-from penchant.serving.events import Event
+from penchant.serving.events import WEIGHTS, Event, is_weight
 from penchant.serving.filters import Mask, filters_of, matching
 from penchant.serving.logs import say
 from penchant.serving.overlay import Overlay
@@ -261,14 +261,14 @@ class Loaded:
         return _of_kind(self.recommender.items, item)
 
     def check_ratings(self, events: Iterable[Event]) -> None:
-        """Raise InputError where a rating is not on the scale of the model."""
+        """Raise InputError where a rating is not on the scale of the model, or a weight is none for float32."""
         low, high = self.recommender.model.scale
         for event in events:
             if event.rating is None:
                 continue
             if self.recommender.model.ranks_only:
-                if event.rating <= 0 and self.positive_from is None:
-                    raise InputError(f"The weight {event.rating:g} is not above 0.", remedy="Leave it out for 1.")
+                if self.positive_from is None and not is_weight(event.rating):
+                    raise InputError(f"The weight {event.rating:g} is not {WEIGHTS}.", remedy="Leave it out for 1.")
             elif not low <= event.rating <= high:
                 raise InputError(
                     f"The rating {event.rating:g} is off the scale.", remedy=f"Rate from {low:g} to {high:g}."
@@ -280,7 +280,7 @@ class Loaded:
 
     def weight(self, rating: float | None) -> float:
         """What it counts then."""
-        return 1.0 if rating is None or rating <= 0 or self.positive_from is not None else rating
+        return rating if rating is not None and is_weight(rating) and self.positive_from is None else 1.0
 
     def newcomer(self, taken: Taken) -> Known:
         """Somebody with a history alone."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from penchant.data.duplicates import merge_duplicates
 from penchant.data.interactions import Interactions
 from penchant.data.vocabulary import Vocabulary, plain_integers
+from penchant.serving.events import LARGEST_RATING, SMALLEST_WEIGHT, WEIGHTS
 
 FEEDBACK = "the feedback"
 
@@ -73,8 +74,9 @@ def _rated(events: pl.DataFrame, low: float, high: float) -> tuple[pl.DataFrame,
 def _positives(events: pl.DataFrame, positive_from: float | None) -> tuple[pl.DataFrame, tuple[str, ...]]:
     """The events as interactions: each counts 1, or what it is rated where ratings are weights."""
     if positive_from is None:
-        kept = events.with_columns(pl.col("rating").fill_null(1.0)).filter(pl.col("rating") > 0)
-        return kept, _left_out(events, kept, "have a weight that is not above 0")
+        weighed = events.with_columns(pl.col("rating").fill_null(1.0))
+        kept = weighed.filter(pl.col("rating").is_between(SMALLEST_WEIGHT, LARGEST_RATING))
+        return kept, _left_out(events, kept, f"have a weight that is not {WEIGHTS}")
     kept = events.filter(pl.col("rating").is_null() | (pl.col("rating") >= positive_from))
     return kept.with_columns(rating=pl.lit(1.0)), _left_out(events, kept, f"are rated below {positive_from:g}")
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, StrictStr, TypeAdapter
 
 from penchant.errors import InputError
-from penchant.serving.events import check_id
+from penchant.serving.events import ID_SIZE, LARGEST_RATING, LONGEST_ID, check_id
 from penchant.serving.questions import Listing
 
 MOST_ITEMS = 1_000  # of a list
@@ -28,12 +28,13 @@ def _checked(id_: int | str) -> int | str:
     return id_
 
 
+TEXT_ID: dict[str, Any] = {"min_length": 1, "max_length": LONGEST_ID, "description": f"Text of {ID_SIZE}."}
 ItemId = (
     Annotated[StrictInt, Field(ge=-(2**63), lt=2**63)]
-    | Annotated[StrictStr, Field(min_length=1, max_length=1_000), AfterValidator(_checked)]
+    | Annotated[StrictStr, Field(**TEXT_ID), AfterValidator(_checked)]
 )
-PathId = Annotated[str, Field(min_length=1, max_length=1_000), AfterValidator(_checked)]
-Rating = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+PathId = Annotated[str, Field(**TEXT_ID), AfterValidator(_checked)]
+Rating = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-LARGEST_RATING, le=LARGEST_RATING)]
 Condition = Annotated[str, Field(max_length=LONGEST_TEXT)]
 
 
@@ -194,7 +195,9 @@ class Pairs(Body):
 class FeedbackEvent(Body):
     """Somebody took or rated an item."""
 
-    event_id: str = Field(min_length=1, max_length=1_000, description="The same again is the same event.")
+    event_id: str = Field(
+        min_length=1, max_length=LONGEST_ID, description=f"The same again is the same event. Text of {ID_SIZE}."
+    )
     user: ItemId
     item: ItemId
     rating: Rating | None = None

@@ -5,23 +5,24 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import polars as pl
 
-from penchant.errors import ConflictError, PenchantError, StoreError
-from penchant.serving import databases
+from penchant.errors import InputError, PenchantError, StoreError
+from penchant.serving import databases, patience
 from penchant.serving.commit_groups import CommitGroups
+from penchant.serving.event_rows import Batch, Tables, event_of, frame_of, rows_of, sort_out
 from penchant.serving.events import Appended, Changes, Event, Id, decode, encode
+from penchant.serving.store_files import StoreFiles
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 Answer = TypeVar("Answer")
-Batch = Sequence[Event]
 
 SCHEMA_VERSION = 1
 GROUP = 2_000  # events of one commit, where several requests share it
@@ -30,42 +31,7 @@ BLOCK = 50_000  # events in memory while all are read
 WAIT_SECONDS = 5.0
 IDENTITY = "identity"  # the fact that says which store it is
 CHECKPOINTS = 20  # tries to empty the log of SQLite while others read it
-
-
-@dataclass(frozen=True)
-class _Tables:
-    """The tables, made by SQLAlchemy when it is needed."""
-
-    events: Any
-    facts: Any
-    metadata: Any
-
-    @classmethod
-    def make(cls) -> _Tables:
-        sql = databases.load_sqlalchemy()
-        metadata = sql.MetaData()
-        # Of SQLite only INTEGER numbers rows by itself; AUTOINCREMENT never gives the number of a deleted row again.
-        number = sql.BigInteger().with_variant(sql.Integer(), "sqlite")
-        events = sql.Table(
-            "penchant_events",
-            metadata,
-            sql.Column("sequence", number, primary_key=True, autoincrement=True),
-            sql.Column("event_id", sql.Text, nullable=False, unique=True),
-            sql.Column("user_id", sql.Text, nullable=False),  # as JSON: 42 and "42" are two users
-            sql.Column("item_id", sql.Text, nullable=False),
-            sql.Column("rating", sql.Double),
-            sql.Column("time", sql.BigInteger),
-            sql.Column("received", sql.BigInteger, nullable=False),
-            sql.Index("penchant_events_of_user", "user_id", "sequence"),
-            sqlite_autoincrement=True,
-        )
-        facts = sql.Table(
-            "penchant_facts",
-            metadata,
-            sql.Column("name", sql.Text, primary_key=True),
-            sql.Column("value", sql.BigInteger, nullable=False),
-        )
-        return cls(events, facts, metadata)
+WIPE = "Ask again when they are done: it wipes the files."
 
 
 class FeedbackStore:
@@ -77,8 +43,10 @@ class FeedbackStore:
     def __init__(self, engine: Engine, place: str, group: int = GROUP) -> None:
         self.place = place
         self._engine = engine
-        self._tables = _Tables.make()
+        self._tables = Tables.make()
         self._groups = CommitGroups[Batch, Appended](self._write, group)
+        self._absence = patience.Absence()
+        self._files = StoreFiles(Path(str(engine.url.database)) if engine.dialect.name == "sqlite" else None)
 
     @classmethod
     def open(
@@ -101,6 +69,7 @@ class FeedbackStore:
         store = cls(databases.connect(parsed, wait_seconds, create=create), databases.shown(parsed), group)
         try:
             store._prepare(create)
+            store._files.note()
         except BaseException:
             store.close()
             raise
@@ -125,8 +94,9 @@ class FeedbackStore:
 
         Raises:
             ConflictError: an event id stands for another event.
-            StoreError: the disk is full, or the database is locked or cannot be reached. After the latter some or all
-                may be stored; send the same again.
+            InputError: an event is none that the database can hold.
+            StoreError: the disk is full, the file was removed, or the database is locked or cannot be reached. After
+                the latter some or all may be stored; send the same again.
         """
         events = list(events)
         return self._groups.submit(events, len(events)) if events else Appended(0, 0)
@@ -134,8 +104,11 @@ class FeedbackStore:
     def forget(self, user: Id) -> int:
         """Remove all events of a user, out of the files of the database too; how many they were.
 
+        PostgreSQL writes its table anew for that, and until then lets nobody else read or write it.
+
         Raises:
-            StoreError: as for `append`; or somebody reads the store all the time, so that copies are left in its log.
+            StoreError: as for `append`; or they are removed, and copies are left in the files, since somebody reads the
+                store all the time, or this user of the database may not do more.
         """
         events, facts = self._tables.events, self._tables.facts
 
@@ -147,24 +120,41 @@ class FeedbackStore:
             return found
 
         removed = self._run(remove)
-        for _ in range(CHECKPOINTS):
-            if self._run(lambda connection: databases.wipe(connection, events.name)):
-                return removed
-            time.sleep(0.1)
-        raise StoreError(
-            f"{removed:,} events are removed, and copies are left in the log of {self.place}, which others read.",
-            reason="locked",
-            remedy="Ask again when they are done: it wipes the log.",
-        )
+        left = f"{removed:,} events are removed, and copies are left in the files of {self.place}"
+        try:
+            for _ in range(CHECKPOINTS):
+                if self._run(lambda connection: databases.wipe(connection, events.name)):
+                    return removed
+                time.sleep(0.1)
+        except StoreError as error:
+            remedy = WIPE if error.may_pass else error.remedy
+            raise StoreError(f"{left}: {error.problem}", reason=error.reason, remedy=remedy) from None
+        raise StoreError(f"{left}, which others read.", reason="locked", remedy=WIPE)
 
     def _write(self, batches: list[Batch]) -> list[Appended | Exception]:
+        """Several requests, in one transaction; where the database cannot hold one of them, that one alone fails."""
+        try:
+            return self._commit(batches)
+        except InputError as error:
+            if len(batches) == 1:
+                return [error]
+        middle = len(batches) // 2
+        return [*self._write_part(batches[:middle]), *self._write_part(batches[middle:])]
+
+    def _write_part(self, batches: list[Batch]) -> list[Appended | Exception]:
+        try:
+            return self._write(batches)
+        except StoreError as error:  # of this part: what the other has stored is stored
+            return [error] * len(batches)
+
+    def _commit(self, batches: list[Batch]) -> list[Appended | Exception]:
         """Several requests in one transaction."""
 
         def commit(connection: Connection) -> list[Appended | Exception]:
             with databases.writing(connection):
-                answers, new = _sort_out(batches, self._named(connection, batches))
+                answers, new = sort_out(batches, self._named(connection, batches))
                 if new:
-                    connection.execute(self._tables.events.insert(), _rows(new))
+                    connection.execute(self._tables.events.insert(), rows_of(new))
             return answers
 
         return self._run(commit)
@@ -176,7 +166,7 @@ class FeedbackStore:
         found = {}
         for start in range(0, len(ids), ASKED_AT_ONCE):
             asked = self._select(table.c.event_id.in_(ids[start : start + ASKED_AT_ONCE]))
-            found.update({row.event_id: _event(row) for row in connection.execute(asked)})
+            found.update({row.event_id: event_of(row) for row in connection.execute(asked)})
         return found
 
     # --- reading ------------------------------------------------------------------------------------
@@ -186,14 +176,14 @@ class FeedbackStore:
         table, sql = self._tables.events, databases.load_sqlalchemy()
         when = sql.func.coalesce(table.c.time, table.c.received)
         asked = self._select(table.c.user_id == encode(user)).order_by(when, table.c.sequence)
-        return [_event(row) for row in self._run(lambda connection: connection.execute(asked).all())]
+        return [event_of(row) for row in self._run(lambda connection: connection.execute(asked).all())]
 
     def users_since(self, sequence: int) -> Changes:
         """Who has events after a sequence number (0 for all), and the number to ask with next."""
         table, sql = self._tables.events, databases.load_sqlalchemy()
         later = sql.select(table.c.user_id, sql.func.max(table.c.sequence)).where(table.c.sequence > sequence)
         forgettings = self._fact("forgettings")  # before the users: one forgotten in between is asked for again
-        found = self._run(lambda connection: connection.execute(later.group_by(table.c.user_id)).all())
+        found = self._rows_of(later.group_by(table.c.user_id), is_long=not sequence)
         users = [decode(user) for user, _ in sorted(found, key=lambda row: row[1])]
         return Changes(users, max((last for _, last in found), default=sequence), forgettings)
 
@@ -228,14 +218,14 @@ class FeedbackStore:
             rows = self._rows_of(asked)
             if not rows and told:
                 return
-            yield _frame(rows, kinds)
+            yield frame_of(rows, kinds)
             reached, told = rows[-1].sequence if rows else last, True
 
     def count(self, after: int = 0) -> int:
         """How many events there are, with larger sequence numbers than one."""
         table, sql = self._tables.events, databases.load_sqlalchemy()
         asked = sql.select(sql.func.count(table.c.sequence)).where(table.c.sequence > after)
-        return int(self._run(lambda connection: connection.execute(asked).scalar_one()))
+        return int(self._rows_of(asked)[0][0])
 
     def last(self) -> int:
         """The sequence number of the last event, 0 without any."""
@@ -265,13 +255,19 @@ class FeedbackStore:
     def _select(self, condition: Any) -> Any:
         return databases.load_sqlalchemy().select(self._tables.events).where(condition)
 
-    def _rows_of(self, asked: Any) -> Sequence[Any]:
-        return self._run(lambda connection: connection.execute(asked).all())
+    def _rows_of(self, asked: Any, *, is_long: bool = True) -> Sequence[Any]:
+        """The answer to a question that may go over the whole table, or goes over a part."""
+
+        def ask(connection: Connection) -> Sequence[Any]:
+            with patience.unhurried(connection) if is_long else nullcontext():
+                return connection.execute(asked).all()
+
+        return self._run(ask)
 
     def _kind(self, column: Any, last: int) -> Any:
         """Int64 where all ids of a column are integers, else String."""
         asked = self._select(column.like('"%')).where(self._tables.events.c.sequence <= last).limit(1)
-        return pl.String if self._run(lambda connection: connection.execute(asked).first()) else pl.Int64
+        return pl.String if self._rows_of(asked) else pl.Int64
 
     def _fact(self, name: str) -> int:
         found = self._find_fact(name)
@@ -336,15 +332,21 @@ class FeedbackStore:
 
         Asking twice is safe: all that writes can be repeated.
         """
+        self._absence.check(self.place)
+        self._files.check()
         with self._translated():
             try:
-                with self._engine.connect() as connection:
-                    return ask(connection)
+                answer = self._ask(ask)
             except self._database_error as error:
-                if not getattr(error, "connection_invalidated", False):
+                if not getattr(error, "connection_invalidated", False) or patience.is_hang(error):
                     raise
-            with self._engine.connect() as connection:
-                return ask(connection)
+                answer = self._ask(ask)
+        self._absence.ends()
+        return answer
+
+    def _ask(self, ask: Callable[[Connection], Answer]) -> Answer:
+        with self._engine.connect() as connection, self._files.watched(connection):
+            return ask(connection)
 
     @cached_property
     def _database_error(self) -> type[Exception]:
@@ -359,70 +361,11 @@ class FeedbackStore:
         except PenchantError:
             raise
         except (sql.exc.SQLAlchemyError, self._driver_errors) as error:
+            if patience.is_hang(error):
+                self._absence.begins()
             raise databases.store_error(error, self.place) from None
 
     @cached_property
     def _driver_errors(self) -> type[Exception]:
         """What the setting up of a connection raises, before SQLAlchemy wraps it."""
         return self._engine.dialect.loaded_dbapi.Error
-
-
-def _sort_out(batches: list[Batch], known: dict[str, Event]) -> tuple[list[Appended | Exception], list[Event]]:
-    """An answer for each request, in the order in which they came, and the events that are new."""
-    answers: list[Appended | Exception] = []
-    new: dict[str, Event] = {}
-    for batch in batches:
-        mine: dict[str, Event] = {}
-        conflict = None
-        for event in batch:
-            there = known.get(event.event_id) or new.get(event.event_id) or mine.setdefault(event.event_id, event)
-            if there != event or type(there.user) is not type(event.user) or type(there.item) is not type(event.item):
-                conflict = ConflictError(
-                    f"The event id {event.event_id!r} stands for another event already.",
-                    remedy="Give every event an id of its own. Nothing of this request was stored.",
-                )
-                break
-        if conflict is not None:
-            answers.append(conflict)
-            continue
-        new |= mine
-        answers.append(Appended(len(mine), len(batch) - len(mine)))
-    return answers, list(new.values())
-
-
-def _rows(events: list[Event]) -> list[dict[str, Any]]:
-    now = int(time.time())
-    return [
-        {
-            "event_id": event.event_id,
-            "user_id": encode(event.user),
-            "item_id": encode(event.item),
-            "rating": event.rating,
-            "time": event.time,
-            "received": now,
-        }
-        for event in events
-    ]
-
-
-def _event(row: Any) -> Event:
-    """A stored event; it was checked when it came, and is not checked again against the clock of today."""
-    event = object.__new__(Event)
-    values = row.event_id, decode(row.user_id), decode(row.item_id), row.rating, row.time
-    for name, value in zip(("event_id", "user", "item", "rating", "time"), values, strict=True):
-        object.__setattr__(event, name, value)
-    return event
-
-
-def _frame(rows: Sequence[Any], kinds: dict[str, Any]) -> pl.DataFrame:
-    """Stored events as a table."""
-    users = _ids([row.user_id for row in rows], kinds["user"]).alias("user")
-    items = _ids([row.item_id for row in rows], kinds["item"]).alias("item")
-    rest = {"rating": pl.Float64, "time": pl.Int64, "received": pl.Int64}
-    columns = [pl.Series(name, [getattr(row, name) for row in rows], kind) for name, kind in rest.items()]
-    return pl.DataFrame([pl.Series("event_id", [row.event_id for row in rows], pl.String), users, items, *columns])
-
-
-def _ids(encoded: list[str], kind: Any) -> pl.Series:
-    values = [decode(text) for text in encoded]
-    return pl.Series(values if kind == pl.Int64 else [str(value) for value in values], dtype=kind)
