@@ -155,6 +155,7 @@ READING_ORDER = [
     "serving.refusals",
     "serving.limits",
     "serving.observed",
+    "serving.origins",
     "serving.gate",
     "serving.routes",
     "serving.direct",

@@ -117,7 +117,9 @@ class _Protocol(HttpToolsProtocol):
 
     def _refuse(self, status: bytes, found: Refused) -> None:
         if self._may_say():
-            lines = b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
+            lines = (
+                b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
+            )
             self.transport.write(lines % (status, len(found.body), found.body))
         self.transport.close()
 
