@@ -150,6 +150,7 @@ READING_ORDER = [
     "serving.live",
     "serving.batching",
     "serving.answering",
+    "serving.predicting",
     "serving.model_card",
     "serving.schemas",
     "serving.refusals",

@@ -18,7 +18,8 @@ from running_service import Running, serving
 
 from penchant.serving.limits import Bodies
 
-HEAD = b"POST /v1/recommendations HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+LINES = ("POST /v1/recommendations HTTP/1.1", "host: localhost", "content-type: application/json", "content-length: %d")
+HEAD = "\r\n".join((*LINES, "", "")).encode()
 
 
 def connected(running: Running) -> socket.socket:
@@ -62,7 +63,7 @@ def test_a_body_in_pieces_is_read_whole_and_one_that_is_too_large_is_not(film_mo
         for padding in (0, 280_000):
             in_pieces = running.client.post("/v1/recommendations", content=pieces(padding), headers=kind)
             assert (in_pieces.status_code, in_pieces.content) == (200, once.content)
-        refused = httpx.post(f"{running.url}/v1/recommendations", content=pieces(320_000), headers=kind)
+        refused = httpx.post(f"{running.url}/v1/recommendations", content=pieces(320_000), headers=kind, timeout=30)
         assert (refused.status_code, refused.json()["error"]["code"]) == (413, "too_large")
 
 

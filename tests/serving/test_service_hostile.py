@@ -1,4 +1,4 @@
-"""Requests that nobody would think of, made from the OpenAPI document: none is answered with a 500; and bytes that are no such."""
+"""Requests that nobody would think of, made from the OpenAPI document, and bytes that no client sends."""
 
 from __future__ import annotations
 

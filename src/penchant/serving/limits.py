@@ -104,7 +104,7 @@ class Room:
 
 
 class Bodies:
-    """Bodies that arrive in pieces, counted until they have a place: no more than so many bytes of all of them together.
+    """Bodies that arrive in pieces, counted until they have a place: not more than so many bytes of all together.
 
     Where more come, the one that has been arriving for longest is given up: who sends at once is never refused for
     those who send slowly, however many they are. On one event loop.

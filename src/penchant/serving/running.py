@@ -125,12 +125,14 @@ class _Protocol(HttpToolsProtocol):
 
     def _may_say(self) -> bool:
         """Whether an answer now would be taken for that to the request that is at fault."""
-        if self.cycle is None:
+        cycle: Any = self.cycle  # None before the first request
+        if cycle is None:
             return True
-        return self.cycle.response_complete if self._is_in_headers else not self.cycle.response_started
+        found: bool = cycle.response_complete if self._is_in_headers else not cycle.response_started
+        return found
 
     def _set_timer(self) -> None:
-        """Run it while the sender owes what nobody else waits for; most requests come in one piece and never get one."""
+        """Run it while the sender owes what nobody else waits for; what comes in one piece never gets one."""
         if self._is_in_headers or (self._is_arriving and self.cycle.response_complete):
             if self._timer is None and not self.transport.is_closing():
                 self._timer = self.loop.call_later(self.seconds, self._give_up)
