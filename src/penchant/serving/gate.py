@@ -79,7 +79,7 @@ class Gate:
         self.observed = observed
         self.keys = keys
         self.rates = Rates(settings.requests_a_second, settings.burst)
-        self.origins = Origins(settings)
+        self.origins = Origins(settings, keys is not None)
         self.bodies = Bodies(BODIES_AT_ONCE * settings.max_body)
         self.is_stopping = False
 

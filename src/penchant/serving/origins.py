@@ -20,12 +20,16 @@ OWN = (b"same-origin", b"none")  # what a browser says of the service's own page
 
 
 class Origins:
-    """What the settings say of browsers."""
+    """What the settings say of browsers.
 
-    def __init__(self, settings: ServiceSettings) -> None:
+    Args:
+        has_keys: whether a key is asked for; then names are not looked at.
+    """
+
+    def __init__(self, settings: ServiceSettings, has_keys: bool = False) -> None:
         self.allowed = settings.origins
         self._hosts = {settings.host.lower().strip("[]"), *map(_name_in, settings.hosts)} - {""}
-        self._is_checked = settings.is_local and settings.keys is None and "*" not in settings.hosts
+        self._is_checked = settings.is_local and not has_keys and "*" not in settings.hosts
         self._known: set[bytes] = set()
 
     def may_read(self, origin: bytes) -> bool:
