@@ -18,7 +18,6 @@ from penchant.serving.answering import (
     explain,
     lists,
     nearest,
-    predict,
     taken_of,
     takes_long,
 )
@@ -27,6 +26,7 @@ from penchant.serving.events import Event
 from penchant.serving.live import Live, Loaded
 from penchant.serving.model_card import model_card
 from penchant.serving.overlay import Overlay
+from penchant.serving.predicting import people_of, predict
 from penchant.serving.questions import Asked, Listing, Nearest
 from penchant.serving.store import FeedbackStore
 
@@ -92,6 +92,31 @@ def test_a_model_of_ratings_predicts_what_the_library_does(live: Live) -> None:
     for name in wanted.columns[:-1]:
         assert [one[name] for one in told[:4]] == pytest.approx(wanted[name].to_list(), abs=1e-4)
     assert told[-1]["known"] == "neither"
+
+
+def test_pairs_of_folded_users_together_are_those_of_each(live: Live) -> None:
+    loaded, model = live.loaded, live.loaded.recommender.model
+    if model.ranks_only:
+        pytest.skip("it ranks only")
+    items = loaded.catalogue.ids[:3]
+    people = [f"new {n}" for n in range(40)]
+    events = [Event(f"{model.name} {n}", who, items[n % 3], 1.0 + n % 5) for n, who in enumerate(people)]
+    live.overlay.append(events)
+    pairs = [(who, item) for item in items for who in people]
+    together = json.loads(predict(loaded, live.overlay, pairs, None))["predictions"]
+    for n in (0, 41, 119):
+        (alone_,) = json.loads(predict(loaded, live.overlay, [pairs[n]], None))["predictions"]
+        assert together[n] == alone_ | {"prediction": pytest.approx(alone_["prediction"], abs=1e-4)}
+        assert together[n]["known"] == "both"
+    known = people_of(loaded, live.overlay, people)
+    assert json.loads(predict(loaded, live.overlay, pairs, None, known))["predictions"] == together
+
+
+def test_what_nobody_waits_for_is_not_gone_on_with(live: Live) -> None:
+    asked = iter([False, False, True])
+    assert len(people_of(live.loaded, live.overlay, ["a", "b", "c"], lambda: next(asked))) == 2
+    if not live.loaded.recommender.model.ranks_only:
+        assert predict(live.loaded, live.overlay, [("a", "b")], None, is_given_up=lambda: True) == b""
 
 
 def test_the_card_is_json(live: Live) -> None:

@@ -98,3 +98,50 @@ def test_scores_in_memory_are_bounded() -> None:
     assert at_once(10) == 32
     assert at_once(500_000) * 500_000 <= NUMBERS_AT_ONCE
     assert at_once(10**9) == 1
+
+
+def test_what_is_light_goes_on_while_all_threads_hang() -> None:
+    held = threading.Event()
+
+    def work(group: Any, questions: Sequence[Any]) -> list[Any]:
+        if "heavy" in questions:
+            held.wait(10)
+        return list(questions)
+
+    async def main() -> None:
+        batcher = Batcher(work, lambda _: 9, 1, lambda _, questions: "heavy" not in questions)
+        stuck = [batcher.ask("a", "heavy")]
+        await asyncio.sleep(0.01)
+        stuck += [batcher.ask("a", "heavy"), batcher.ask("b", "heavy")]
+        for n in range(3):
+            found = await asyncio.wait_for(asyncio.gather(batcher.ask("a", n), batcher.ask("b", n)), 5)
+            assert found == [n, n]
+        assert not any(one.done() for one in stuck)
+        stuck[1].cancel()
+        held.set()
+        assert await stuck[0] == await stuck[2] == "heavy"
+        batcher.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("is_light", [True, False])
+def test_a_panic_is_an_answer_too(is_light: bool) -> None:
+    class Panic(BaseException):
+        pass
+
+    def work(group: Any, questions: Sequence[Any]) -> list[Any]:
+        if "panic" in questions:
+            raise Panic("none")
+        return list(questions)
+
+    async def main() -> list[Any]:
+        batcher = Batcher(work, lambda _: 1, 1, lambda *_: is_light)
+        found = await asyncio.wait_for(ask(batcher, ("a", "panic"), ("a", "good")), 5)
+        batcher.close()
+        return found
+
+    failed, good = asyncio.run(main())
+    assert isinstance(failed, RuntimeError)
+    assert str(failed) == "Panic: none"
+    assert good == "good"

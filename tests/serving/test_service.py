@@ -305,7 +305,7 @@ def test_what_is_answered_without_the_framework_is_what_the_framework_answers(
 
     async def ask(app: Any) -> httpx.Response:
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return await client.request(method, path, **how)
 
     async def both() -> tuple[httpx.Response, httpx.Response]:

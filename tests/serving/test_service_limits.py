@@ -130,7 +130,8 @@ def test_what_waits_beyond_the_queue_is_refused(film_model: Path, tmp_path: Path
         item = running.get("/v1/items?limit=1").json()["items"][0]["item"]
         body = {"history": [{"item": item, "rating": 3}], "k": 50, "reasons": True}
         with ThreadPoolExecutor(16) as pool:
-            found = list(pool.map(lambda _: httpx.post(f"{running.url}/v1/recommendations", json=body), range(64)))
+            url = f"{running.url}/v1/recommendations"
+            found = list(pool.map(lambda _: httpx.post(url, json=body, timeout=30), range(64)))
     assert {one.status_code for one in found} == {200, 503}
     refused = next(one for one in found if one.status_code == 503)
     assert refused.json()["error"]["code"] == "overloaded"

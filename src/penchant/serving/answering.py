@@ -21,7 +21,6 @@ from penchant.serving.batching import LIGHT_NUMBERS, at_once
 from penchant.serving.catalogue import dumps, listed
 from penchant.serving.lists import likeness, ratings_of
 from penchant.serving.live import Known, Loaded, Taken
-from penchant.serving.overlay import Overlay
 from penchant.serving.questions import Asked, Listing, Nearest
 
 LEVEL = 0.9
@@ -67,7 +66,7 @@ def alone(loaded: Loaded, asked: Asked) -> bytes:
 def _is_light(loaded: Loaded, asked: Asked) -> bool:
     if takes_long(asked):
         return False
-    return asked.user is None or loaded.is_at_hand(asked.user, asked.overlay)
+    return asked.user is None or asked.known is not None or loaded.is_at_hand(asked.user, asked.overlay)
 
 
 def answers(loaded: Loaded, questions: Sequence[Asked | Nearest]) -> list[bytes | Exception]:
@@ -166,7 +165,7 @@ def _known(loaded: Loaded, asked: Sequence[Asked]) -> list[Known | Exception]:
             if one.user is None:
                 histories[place] = taken_of(loaded, one.history)
             else:
-                found[place] = loaded.known(one.user, one.overlay)
+                found[place] = loaded.known(one.user, one.overlay) if one.known is None else one.known
         except Exception as error:
             found[place] = error
     for place, known in zip(histories, _newcomers(loaded, list(histories.values())), strict=True):
@@ -382,36 +381,3 @@ def search(loaded: Loaded, text: str, limit: int) -> bytes:
     """Items whose names are like what was typed."""
     rows = loaded.catalogue.search.find(text, limit).tolist()
     return b'{"items":' + listed(loaded.catalogue.described(row) for row in rows) + b"}"
-
-
-def predict(loaded: Loaded, overlay: Overlay, pairs: Sequence[tuple[Id, Id]], level: float | None) -> bytes:
-    """Predicted ratings of pairs; an unknown user or item is answered from the side that is known.
-
-    Raises:
-        UnsupportedError: the model ranks only, or has no intervals.
-        SettingError: the level is not between 0 and 1.
-    """
-    recommender, model = loaded.recommender, loaded.recommender.model
-    people = {user: loaded.known(user, overlay) for user in dict.fromkeys(user for user, _ in pairs)}
-    user_rows = np.array([people[user].row for user, _ in pairs], np.int32)
-    item_rows = np.array([recommender.items.find(item) for _, item in pairs], np.int32)
-    if model.ranks_only:
-        model.predict(user_rows, item_rows)  # raises, and says why
-    scores = model.pair_scores(user_rows, item_rows)
-    for user, known in people.items():
-        if known.is_folded and known.is_known:
-            mine = np.array([n for n, pair in enumerate(pairs) if pair[0] == user and item_rows[n] >= 0], np.int64)
-            scores[mine] = model.scores_of(known.vector[None])[0, item_rows[mine]]
-    columns: dict[str, list[float]] = {"prediction": model.clip(scores).tolist()}
-    if level is not None:
-        found = around(model, recommender.conformal, user_rows, item_rows, scores=scores)
-        low, high = found.ends(level)
-        columns = {"prediction": model.clip(found.centres).tolist(), "low": low.tolist(), "high": high.tolist()}
-    words = {(True, True): "both", (True, False): "user", (False, True): "item", (False, False): "neither"}
-    answers = [
-        {"user": user, "item": item}
-        | {name: round(values[n], 6) for name, values in columns.items()}
-        | {"known": words[people[user].is_known, bool(item_rows[n] >= 0)]}
-        for n, (user, item) in enumerate(pairs)
-    ]
-    return dumps({"predictions": answers})

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,32 +106,38 @@ def _options(settings: ServiceSettings) -> LoadOptions:
 def _lifespan(service: Service, settings: ServiceSettings) -> Any:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        with one_blas_thread():  # once for all threads: setting it for each request costs more than a small product
+        with ExitStack() as closing:  # all of it, whatever of it fails
+            closing.callback(service.live.overlay.store.close)
+            for pool in (service.store_pool, service.long_pool, service.pool):
+                closing.callback(pool.shutdown)
+            closing.enter_context(one_blas_thread())  # once for all: setting it costs more than a small product
             service.batcher = Batcher(answers, most_at_once, settings.threads, is_light)
+            closing.callback(service.batcher.close)
             looking = asyncio.create_task(_look(service, settings.feedback_poll))
             service.is_ready = True
             yield
             looking.cancel()
-            with suppress(asyncio.CancelledError):
-                await looking
-            service.batcher.close()
-        service.pool.shutdown()
-        service.long_pool.shutdown()
-        service.store_pool.shutdown()
-        service.live.overlay.store.close()
+            await asyncio.wait({looking})
 
     return lifespan
 
 
 async def _look(service: Service, seconds: float) -> None:
-    """Again and again look for what other processes have stored."""
+    """Again and again look for what other processes have stored, whatever fails."""
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(seconds)
         try:
             await loop.run_in_executor(service.store_pool, service.live.overlay.refresh)
+            service.failed_looks = 0
+        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+            raise
         except StoreError as error:
+            service.failed_looks += 1
             say(logging.WARNING, "the store does not answer", why=error.problem)
+        except BaseException as error:  # a panic of native code is no Exception
+            service.failed_looks += 1
+            say(logging.ERROR, "what other processes stored cannot be read", why=f"{type(error).__name__}: {error}")
 
 
 def _refuse_alike(routes: FastAPI) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
-from penchant.serving.refusals import JSON, Refused, of_status, of_validation
+from penchant.serving.refusals import JSON, of_status, of_validation
 from penchant.serving.routes import ITEM_LIKE, USER_LISTS, VISITOR_LISTS, Service
 from penchant.serving.schemas import Visitor
 
@@ -102,20 +102,4 @@ class Direct:
         return None
 
     async def _visitor(self, receive: Receive) -> bytes:
-        return await self.service.recommend_visitor(Visitor.model_validate_json(await _body(receive)))
-
-
-async def _body(receive: Receive) -> bytes:
-    """All of a request's body.
-
-    Raises:
-        Refused: the sender went away.
-    """
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    while message.get("more_body"):
-        message = await receive()
-        body += message.get("body", b"")
-    if message["type"] != "http.request":
-        raise Refused(400, "gone", "The request broke off.")
-    return body
+        return await self.service.recommend_visitor(Visitor.model_validate_json((await receive()).get("body", b"")))

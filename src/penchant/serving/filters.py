@@ -23,7 +23,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from penchant.data.features import SEPARATOR, texts
-from penchant.data.values import ISO_TIME
+from penchant.data.times import ISO_TIME
 from penchant.errors import SettingError
 
 Wanted = str | float

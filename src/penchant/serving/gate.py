@@ -14,12 +14,11 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from starlette.exceptions import HTTPException
-
 from penchant.serving.keys import Keys
-from penchant.serving.limits import Full, Rates, Room
+from penchant.serving.limits import Bodies, Full, Rates, Room, end_now
 from penchant.serving.logs import LOGGER, say_answered
 from penchant.serving.observed import Observed
+from penchant.serving.origins import Origins
 from penchant.serving.refusals import JSON, TOO_SLOW, Refused, refused
 from penchant.serving.service_settings import ServiceSettings
 
@@ -30,8 +29,11 @@ App = Callable[[Any, Receive, Send], Awaitable[None]]
 Headers = dict[bytes, bytes]
 
 OPEN = frozenset({"/", "/healthz", "/readyz", "/openapi.json", "/favicon.ico"})
-UNQUEUED = frozenset({"/healthz", "/readyz", "/metrics"})
+PROBES = frozenset({"/healthz", "/readyz"})
+UNQUEUED = PROBES | {"/metrics"}
 ADMIN = ("/v1/admin/", "/metrics")
+UNTIMED = "/v1/admin/reload"  # it goes on whoever waits for it, and who asked is to hear what became of it
+BODIES_AT_ONCE = 64  # of the largest size, that may arrive at the same time
 PROCESS = os.urandom(6).hex().encode()  # asking for random bytes each time would hand the interpreter's lock over
 NUMBERS = itertools.count(1)
 REQUEST_ID = re.compile(rb"[\w.:-]{1,64}")
@@ -77,6 +79,8 @@ class Gate:
         self.observed = observed
         self.keys = keys
         self.rates = Rates(settings.requests_a_second, settings.burst)
+        self.origins = Origins(settings, keys is not None)
+        self.bodies = Bodies(BODIES_AT_ONCE * settings.max_body)
         self.is_stopping = False
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
@@ -96,21 +100,26 @@ class _Passage:
         self.headers: Headers = dict(scope["headers"])
         self.method, self.path = scope["method"], scope["path"]
         self.status = 0
-        self.read = 0
-        self.is_sent_slowly = False
+        self.body: bytes | None = None  # what was read and not handed on yet
+        self.has_body = b"transfer-encoding" in self.headers or b"content-length" in self.headers
+        self.is_sent_slowly = self.is_gone = False
         given = self.headers.get(b"x-request-id", b"")
         self.id = given if REQUEST_ID.fullmatch(given) else b"%s-%x" % (PROCESS, next(NUMBERS))
 
     async def run(self) -> None:
         started = time.perf_counter()
         try:
+            if self.path not in PROBES:
+                self.gate.origins.check_host(self.headers.get(b"host"))
             if not await self._is_preflight():
                 self._admit()
-                async with asyncio.timeout(self.gate.settings.timeout):
-                    await self._inside()
+                async with asyncio.timeout(self.gate.settings.timeout) as limit:
+                    await self._inside(limit)
         except TimeoutError:
-            await self._refuse(TOO_SLOW if self.is_sent_slowly else _busy("timed_out", "The answer took too long."))
-        except Exception as error:
+            await self._refuse(self._given_up())
+        except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # a panic of native code is no Exception
             found = refused(error)
             if found.status == 500:
                 LOGGER.exception("a request failed", extra={"fields": {"request": self.id.decode()}})
@@ -118,6 +127,11 @@ class _Passage:
                 await self._refuse(found)
         finally:
             self._tell(time.perf_counter() - started)
+
+    def _given_up(self) -> Refused:
+        if self.is_gone:
+            return _gone()
+        return TOO_SLOW if self.is_sent_slowly else _busy("timed_out", "The answer took too long.")
 
     def _tell(self, seconds: float) -> None:
         route = getattr(self.scope.get("route"), "path", "").replace(":path", "") or "none"
@@ -135,9 +149,11 @@ class _Passage:
             except Refused:
                 self._check_rate("?" + sender)  # guesses are counted by address
                 raise
+        if self.gate.keys is None:
+            self.gate.origins.check_page(self.method, self.headers)
         if self.path not in UNQUEUED and not _is_of_the_page(self.path):
             self._check_rate(sender)
-        if self.method in ("POST", "PUT", "PATCH"):
+        if self.has_body or self.method in ("POST", "PUT", "PATCH"):
             self._check_body()
 
     def _check_key(self, needed: str) -> str:
@@ -166,7 +182,7 @@ class _Passage:
         kind = self.headers.get(b"content-type", b"").split(b";")[0].strip().lower()
         length = self.headers.get(b"content-length", b"")
         has_body = b"transfer-encoding" in self.headers or (length.isdigit() and int(length) > 0)
-        if has_body and kind != JSON:
+        if has_body and kind != JSON and self.method in ("POST", "PUT", "PATCH"):
             raise Refused(415, "not_json", "The body is not of type application/json.", "Send JSON.")
         if length.isdigit() and int(length) > self.gate.settings.max_body:
             raise self._too_large()
@@ -178,28 +194,70 @@ class _Passage:
 
     # --- inside -----------------------------------------------------------------------------------------
 
-    async def _inside(self) -> None:
+    async def _inside(self, limit: asyncio.Timeout) -> None:
         if self.path in UNQUEUED:
-            await self.gate.app(self.scope, self._counted, self._answer)
+            await self.gate.app(self.scope, self._receive, self._answer)
             return
+        room = self.gate.room
         try:
-            await self.gate.room.enter()
+            if self.has_body:  # before a place is taken: whoever sends slowly holds none
+                await self._read(limit)
+            if not room.take():
+                await self._wait(limit)
         except Full:
             raise _busy("overloaded", "Too many requests are waiting.") from None
-        try:
-            await self.gate.app(self.scope, self._counted, self._answer)
         finally:
-            self.gate.room.leave()
+            if self.has_body:
+                self.gate.bodies.leave(limit)
+        if self.path == UNTIMED:
+            limit.reschedule(None)
+        try:
+            await self.gate.app(self.scope, self._hand_on, self._answer)
+        finally:
+            room.leave()
 
-    async def _counted(self) -> Message:
+    async def _read(self, limit: asyncio.Timeout) -> None:
+        """All of the body; what comes in one piece, as nearly all do, is not counted."""
         self.is_sent_slowly = True
         message = await self._receive()
-        self.is_sent_slowly = bool(message.get("more_body"))
-        if message["type"] == "http.request":
-            self.read += len(message.get("body", b""))
-            if self.read > self.gate.settings.max_body:
-                raise HTTPException(413)  # which the framework does not take for a body that it cannot read
-        return message
+        found = message.get("body", b"")
+        if message.get("more_body"):
+            found, bodies = bytearray(found), self.gate.bodies
+            bodies.add(limit, len(found))
+            while message.get("more_body") and len(found) <= self.gate.settings.max_body:
+                message = await self._receive()
+                piece = message.get("body", b"")
+                found += piece
+                bodies.add(limit, len(piece))
+            bodies.is_whole(limit)
+        if message["type"] != "http.request":
+            raise _gone()
+        if len(found) > self.gate.settings.max_body:
+            raise self._too_large()
+        self.body = bytes(found)
+        self.is_sent_slowly = False
+
+    async def _wait(self, limit: asyncio.Timeout) -> None:
+        """Wait for a place, as long as there is somebody to answer."""
+        watching = asyncio.create_task(self._watch(limit))
+        try:
+            await self.gate.room.wait()
+        finally:
+            watching.cancel()
+
+    async def _watch(self, limit: asyncio.Timeout) -> None:
+        if self.body is None:
+            self.body = b""  # the message that says that there is none is read here
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.is_gone = True
+        end_now(limit)
+
+    async def _hand_on(self) -> Message:
+        if self.body is None:
+            return await self._receive()
+        body, self.body = self.body, None
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def _answer(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -223,10 +281,10 @@ class _Passage:
     # --- pages of other origins -------------------------------------------------------------------------
 
     def _cors(self) -> list[tuple[bytes, bytes]]:
-        origin, allowed = self.headers.get(b"origin"), self.gate.settings.origins
-        if origin is None or not allowed:
+        origin, origins = self.headers.get(b"origin"), self.gate.origins
+        if origin is None or not origins.allowed:
             return []
-        if "*" not in allowed and origin.decode("latin-1") not in allowed:
+        if not origins.may_read(origin):
             return [(b"vary", b"origin")]
         return [
             (b"access-control-allow-origin", origin),
@@ -248,6 +306,10 @@ class _Passage:
         await self._answer({"type": "http.response.start", "status": 204 if is_allowed else 403, "headers": headers})
         await self._send({"type": "http.response.body", "body": b""})
         return True
+
+
+def _gone() -> Refused:
+    return Refused(400, "gone", "The request broke off.")
 
 
 def _busy(code: str, message: str) -> Refused:

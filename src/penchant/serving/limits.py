@@ -1,4 +1,4 @@
-"""How much is let in: requests a second of each sender, and requests in work at a time."""
+"""How much is let in: requests a second of each sender, bytes of bodies that arrive, and requests in work at a time."""
 
 from __future__ import annotations
 
@@ -63,11 +63,24 @@ class Room:
         Raises:
             Full: the queue is.
         """
+        if not self.take():
+            await self.wait()
+
+    def take(self) -> bool:
+        """Take a place if one is free; whether it was.
+
+        Raises:
+            Full: none is, and the queue is full.
+        """
         if self.taken < self.places:
             self.taken += 1
-            return
+            return True
         if len(self._waiting) >= self.queue:
             raise Full
+        return False
+
+    async def wait(self) -> None:
+        """Wait in the queue for a place, where `take` has found none."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         try:
@@ -88,3 +101,46 @@ class Room:
                 turn.set_result(None)
                 return
         self.taken -= 1
+
+
+class Bodies:
+    """Bodies that arrive in pieces, counted until they have a place: not more than so many bytes of all together.
+
+    Where more come, the one that has been arriving for longest is given up: who sends at once is never refused for
+    those who send slowly, however many they are. On one event loop.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.held = 0
+        self._sizes: dict[asyncio.Timeout, int] = {}
+        self._arriving: dict[asyncio.Timeout, None] = {}  # the first to arrive first
+
+    def add(self, limit: asyncio.Timeout, n_bytes: int) -> None:
+        """A piece has come.
+
+        Args:
+            limit: the time that its request has; to give the request up is to end it now.
+        """
+        self._arriving.setdefault(limit)
+        self._sizes[limit] = self._sizes.get(limit, 0) + n_bytes
+        self.held += n_bytes
+        while self.held > self.most and self._arriving:
+            oldest = next(iter(self._arriving))
+            self.leave(oldest)
+            end_now(oldest)
+
+    def is_whole(self, limit: asyncio.Timeout) -> None:
+        """All of it is there, and it is not given up any more."""
+        self._arriving.pop(limit, None)
+
+    def leave(self, limit: asyncio.Timeout) -> None:
+        """It counts no more; or never did."""
+        self._arriving.pop(limit, None)
+        self.held -= self._sizes.pop(limit, 0)
+
+
+def end_now(limit: asyncio.Timeout) -> None:
+    """Let the time of a request be over."""
+    if not limit.expired():
+        limit.reschedule(asyncio.get_running_loop().time())

@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 LOGGER = logging.getLogger("penchant.service")
@@ -62,10 +63,12 @@ def say_answered(request: bytes, method: str, route: str, status: int, seconds: 
     """The line of a request, as `say` would write it, but without the library: that took half as long as a list."""
     if LOGGER.isEnabledFor(logging.INFO):
         now = _CLOCK.written(time.time())
-        sys.stderr.write(
-            f'{{"time": "{now}", "level": "info", "message": "answered", "request": "{request.decode()}",'
-            f' "method": "{method}", "route": "{route}", "status": {status}, "milliseconds": {1000 * seconds:.2f}}}\n'
-        )
+        with suppress(OSError, ValueError):  # a full disk, a reader that has gone: the answer counts
+            sys.stderr.write(
+                f'{{"time": "{now}", "level": "info", "message": "answered", "request": "{request.decode()}",'
+                f' "method": "{method}", "route": "{route}", "status": {status},'
+                f' "milliseconds": {1000 * seconds:.2f}}}\n'
+            )
 
 
 def say(level: int, message: str, **fields: Any) -> None:

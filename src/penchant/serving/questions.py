@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from penchant.data.vocabulary import Id
 from penchant.serving.overlay import Overlay
@@ -51,6 +52,7 @@ class Asked:
         start: of the answer, `{"user":42` or `{`.
         user: their id; None for somebody with a history alone.
         history: of somebody new, ids and ratings (None where nothing was rated).
+        known: the user as `live.Known`, where that was looked up before; else they are looked up for the list.
     """
 
     listing: Listing
@@ -58,6 +60,7 @@ class Asked:
     start: bytes = b"{"
     user: Id | None = None
     history: tuple[tuple[Id, float | None], ...] = ()
+    known: Any = None
 
 
 @dataclass(frozen=True)

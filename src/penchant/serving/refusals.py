@@ -65,7 +65,7 @@ OF_STATUS = {
 }
 
 
-def refused(error: Exception) -> Refused:
+def refused(error: BaseException) -> Refused:
     """What to send for an error; of those that are not the sender's fault, nothing of the inside."""
     if isinstance(error, Refused):
         return error

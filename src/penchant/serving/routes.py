@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
+from penchant.data.vocabulary import Id
 from penchant.errors import ArtifactError, ConflictError, PenchantError
-from penchant.serving import answering
+from penchant.serving import answering, predicting
 from penchant.serving.batching import Batcher
 from penchant.serving.catalogue import dumps
 from penchant.serving.events import Event
@@ -54,6 +56,8 @@ BODIES: dict[int | str, dict[str, Any]] = {
 }
 CONFLICT: dict[int | str, dict[str, Any]] = {409: {"description": "It contradicts what is there.", "model": Refusal}}
 
+FAILED_LOOKS = 3  # in a row: once may be by chance
+
 # Ids may have slashes: a path is read from both of its ends.
 USER_LISTS = "/v1/users/{user:path}/recommendations"
 VISITOR_LISTS = "/v1/recommendations"
@@ -71,6 +75,7 @@ class Service:
         pool: threads for all other work that is not scoring lists.
         long_pool: threads for lists that take long, so that others do not wait for them.
         batcher: of lists and similar items, made when the event loop runs.
+        failed_looks: how many looks for what other processes stored have failed since one did not.
     """
 
     live: Live
@@ -80,6 +85,7 @@ class Service:
     store_pool: ThreadPoolExecutor
     batcher: Batcher | None = None
     is_ready: bool = False
+    failed_looks: int = 0
 
     async def run(self, work: Callable[..., Any], *arguments: Any) -> Any:
         """Do some work on a thread of the pool."""
@@ -93,10 +99,40 @@ class Service:
             UnknownIdError, SettingError, UnsupportedError: as for `answering.lists`.
         """
         loaded = self.live.loaded
-        known = loaded.as_stored(read_id(user))
-        return await self._scored(
-            loaded, Asked(read_listing(query), self.live.overlay, b'{"user":' + dumps(known), known)
+        who, overlay = loaded.as_stored(read_id(user)), self.live.overlay
+        listing = read_listing(query)
+        known = None if loaded.is_at_hand(who, overlay) else (await self.stored(loaded, [who]))[who]
+        return await self._scored(loaded, Asked(listing, overlay, b'{"user":' + dumps(who), who, known=known))
+
+    async def stored(self, loaded: Loaded, users: Sequence[Id]) -> dict[Id, Known]:
+        """Those of some users who are not at hand.
+
+        They are read on the threads that may wait for the database, so that no other thread does.
+
+        Raises:
+            StoreError: the store does not answer.
+        """
+        overlay = self.live.overlay
+        asked = [user for user in users if not loaded.is_at_hand(loaded.as_stored(user), overlay)]
+        if not asked:
+            return {}
+        found: dict[Id, Known] = await _given_up_with_its_request(
+            self.store_pool, predicting.people_of, loaded, overlay, asked
         )
+        return found
+
+    async def predict(self, asked: Pairs) -> bytes:
+        """Predicted ratings of pairs.
+
+        Raises:
+            UnsupportedError, SettingError, StoreError: as for `predicting.predict`.
+        """
+        loaded, pairs = self.live.loaded, [(pair.user, pair.item) for pair in asked.pairs]
+        people = await self.stored(loaded, [user for user, _ in pairs])
+        found: bytes = await _given_up_with_its_request(
+            self.pool, predicting.predict, loaded, self.live.overlay, pairs, asked.interval, people
+        )
+        return found
 
     async def recommend_visitor(self, asked: Visitor) -> bytes:
         """A list for somebody with a history.
@@ -148,6 +184,15 @@ class Service:
         return dumps({"version": new.version, "previous": before.version})
 
 
+async def _given_up_with_its_request(pool: ThreadPoolExecutor, work: Callable[..., Any], *arguments: Any) -> Any:
+    """Do some work that asks, as its last argument, whether anybody waits for it."""
+    over = threading.Event()
+    try:
+        return await asyncio.get_running_loop().run_in_executor(pool, lambda: work(*arguments, over.is_set))
+    finally:
+        over.set()
+
+
 def sent(body: bytes) -> Response:
     """JSON that is ready."""
     return Response(body, media_type="application/json")
@@ -186,9 +231,7 @@ def _lists(router: APIRouter, service: Service) -> None:
 
     @router.post("/v1/predict", responses=BODIES, summary="Predicted ratings of pairs")
     async def predict(asked: Pairs) -> Response:
-        pairs = [(pair.user, pair.item) for pair in asked.pairs]
-        live = service.live
-        return sent(await service.run(answering.predict, live.loaded, live.overlay, pairs, asked.interval))
+        return sent(await service.predict(asked))
 
 
 def _items(router: APIRouter, service: Service) -> None:
@@ -224,7 +267,12 @@ def _reasons(router: APIRouter, service: Service) -> None:
         loaded, overlay = service.live.loaded, service.live.overlay
         who = loaded.as_stored(user)
         start = b'{"user":' + dumps(who) + b","
-        return sent(await service.run(explained, loaded, lambda: loaded.known(who, overlay), item, start))
+        stored = await service.stored(loaded, [who])
+
+        def known() -> Known:
+            return stored[who] if stored else loaded.known(who, overlay)
+
+        return sent(await service.run(explained, loaded, known, item, start))
 
     @router.post("/v1/explain", responses=UNKNOWN | BODIES, summary="The same for somebody with a history")
     async def explain_visitor(asked: Why) -> Response:
@@ -285,6 +333,9 @@ def _operation(router: APIRouter, service: Service) -> None:
         loop, store = asyncio.get_running_loop(), service.live.overlay.store
         if not await loop.run_in_executor(service.store_pool, store.healthy):
             raise Refused(503, "store_unavailable", "The store does not answer.", headers={"Retry-After": "5"})
+        if service.failed_looks >= FAILED_LOOKS:
+            message = "What other processes store is not seen here; the log of the service says why."
+            raise Refused(503, "feedback_unseen", message, headers={"Retry-After": "5"})
         return sent(b'{"status":"ready"}')
 
     @router.get("/metrics", summary="Counters for Prometheus", response_class=Response)

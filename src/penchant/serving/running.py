@@ -26,7 +26,11 @@ try:
 except ImportError as error:
     raise MissingExtraError("Serving", extra="serve") from error
 
-NOT_HTTP = Refused(400, "not_http", "This is no HTTP, or a line of it is too long.", "Ask for less at a time.")
+NOT_HTTP = Refused(400, "not_http", "This is no HTTP.", "Check what is sent, and to which port.")
+MOST_HEAD = 65_536  # bytes of a request before its body
+PIECE = 32_768  # bytes that are parsed at a time
+HEAD_TOO_LARGE = b"431 Request Header Fields Too Large"
+TOO_LONG = Refused(431, "too_long", f"The headers have more than {MOST_HEAD:,} bytes.", "Ask for less at a time.")
 BACKLOG = 2048
 SETTLING = 1.0  # seconds that connections without a request get for one more, which is answered and the last
 LOOKING = 0.02  # seconds between two looks at whether there are any
@@ -34,13 +38,17 @@ SWITCH = 0.0005  # seconds: how long the thread that answers waits for one that 
 
 
 class _Protocol(HttpToolsProtocol):
-    """HTTP, and what is none, or too long a line, or too slow to arrive, refused in the shape of all failures.
+    """HTTP, and what is none, or too long, or too slow to arrive, refused in the shape of all failures.
 
-    From its first byte on a request has `seconds` for its headers; so long a new connection may say nothing.
+    From its first byte on a request has `seconds` for its headers, and so long has, once it is answered, what is left
+    of its body; so long a new connection may say nothing. What has no end before a request's headers or body can be
+    told from it (lines of headers, a URL, trailers, blank lines) is refused beyond MOST_HEAD bytes.
     """
 
     seconds = 10.0
     _is_in_headers = False
+    _is_arriving = False  # a message whose end has not come
+    _unheard = 0  # bytes since the parser told of anything but lines of headers
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -52,23 +60,51 @@ class _Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if len(data) <= PIECE:
+            self._take(data)
+        else:  # in pieces, so that what one of them can hold of headers is bounded too
+            for start in range(0, len(data), PIECE):
+                if self.transport.is_closing():
+                    return
+                self._take(data[start : start + PIECE])
+        self._set_timer()
+
+    def _take(self, data: bytes) -> None:
+        self._unheard += len(data)
         super().data_received(data)
-        if not self._is_in_headers:
-            self._stop_timer()
-        elif self._timer is None:  # a request that comes in one piece never gets a timer
-            self._timer = self.loop.call_later(self.seconds, self._give_up)
+        if self._unheard > MOST_HEAD and not self.transport.is_closing():
+            self._refuse(HEAD_TOO_LARGE, TOO_LONG)
 
     def on_message_begin(self) -> None:
-        self._is_in_headers = True
+        self._is_in_headers = self._is_arriving = True
+        self._unheard = 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        self._is_in_headers = False
         super().on_headers_complete()
+        self._is_in_headers = False
+        self._unheard = 0
+
+    def on_body(self, body: bytes) -> None:
+        self._unheard = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._is_arriving = False
+        self._unheard = 0
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._is_arriving:
+            self._set_timer()
 
     def send_400_response(self, msg: str) -> None:
         del msg
-        self._refuse(b"400 Bad Request", NOT_HTTP)
+        if self._is_in_headers and len(self.url) >= MOST_HEAD:  # which the parser takes for none
+            self._refuse(HEAD_TOO_LARGE, TOO_LONG)
+        else:
+            self._refuse(b"400 Bad Request", NOT_HTTP)
 
     def _give_up(self) -> None:
         self._timer = None
@@ -80,9 +116,28 @@ class _Protocol(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, status: bytes, found: Refused) -> None:
-        lines = b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
-        self.transport.write(lines % (status, len(found.body), found.body))
+        if self._may_say():
+            lines = (
+                b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
+            )
+            self.transport.write(lines % (status, len(found.body), found.body))
         self.transport.close()
+
+    def _may_say(self) -> bool:
+        """Whether an answer now would be taken for that to the request that is at fault."""
+        cycle: Any = self.cycle  # None before the first request
+        if cycle is None:
+            return True
+        found: bool = cycle.response_complete if self._is_in_headers else not cycle.response_started
+        return found
+
+    def _set_timer(self) -> None:
+        """Run it while the sender owes what nobody else waits for; what comes in one piece never gets one."""
+        if self._is_in_headers or (self._is_arriving and self.cycle.response_complete):
+            if self._timer is None and not self.transport.is_closing():
+                self._timer = self.loop.call_later(self.seconds, self._give_up)
+        elif self._timer is not None:
+            self._stop_timer()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -38,6 +38,9 @@ class ServiceSettings(BaseSettings):
         None, description="File for the number of the process while it runs, as penchant retrain takes it."
     )
     cors_origins: str = Field("", description="Origins whose pages may call, separated by commas; * for all.")
+    allowed_hosts: str = Field(
+        "", description="Host names besides this machine's that a service without keys hears, by commas; * for any."
+    )
     trusted_proxies: str = Field(
         "", description="Addresses or networks of proxies whose X-Forwarded-For is believed; * for any."
     )
@@ -100,6 +103,11 @@ class ServiceSettings(BaseSettings):
     def origins(self) -> frozenset[str]:
         """The origins whose pages may call."""
         return frozenset(one.strip().rstrip("/") for one in self.cors_origins.split(",") if one.strip())
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The names by which a service without keys may be called, besides those of this machine."""
+        return frozenset(one.strip() for one in self.allowed_hosts.split(",") if one.strip())
 
     def check(self) -> None:
         """Raise SettingError where the service would be open to strangers."""
