@@ -9,7 +9,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+import penchant
 from penchant import threads as blas
+from penchant.data.feedback import positives
 from penchant.data.interactions import Interactions
 from penchant.data.split import Split, split_none, split_random
 from penchant.data.vocabulary import Vocabulary
@@ -495,3 +497,16 @@ def test_an_id_that_is_nearly_one_is_suggested() -> None:
     with pytest.raises(UnknownIdError) as caught:
         fitted(split_none(replace(shop(ids).train, item_names=None))).similar("sku-00001")
     assert caught.value.remedy.splitlines()[1] == "  SKU-00001-B"
+
+
+def test_a_model_remembers_from_where_ratings_are_positive(ratings: Interactions) -> None:
+    """What somebody new rated below is left out of the list and says nothing of their taste; items alone are liked."""
+    told, _ = positives(ratings, 4.0, "planted")
+    recommender = penchant.fit(told, "als", factors=4, valid_fraction=0)
+    first, second, third = recommender.items.ids.to_list()[:3]
+    with_dislike = recommender.recommend(rated={first: 5, second: 1, third: 4}, k=200)
+    without = recommender.recommend(rated=[first, third], k=200)
+    scores = {one.item: one.score for one in without}
+    assert not {first, second, third} & {one.item for one in with_dislike}
+    assert all(one.score == scores[one.item] for one in with_dislike)
+    assert second in scores

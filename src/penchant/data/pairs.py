@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -161,13 +160,13 @@ def read_described(source: Any, ids: pl.Series, kind: str) -> pl.DataFrame:
 
 def read_rated(
     source: Any, *, columns: Mapping[str, str] | None = None, without_ratings: bool = False
-) -> dict[Any, float]:
-    """Item -> rating from a table of two such columns; of an item rated twice the last counts.
+) -> dict[Any, float] | list[Any]:
+    """Item -> rating from a table of two such columns, of an item rated twice the last; or items alone.
 
     Args:
         source: a path or frame.
         columns: names to try before the usual ones, as for `read_ratings`.
-        without_ratings: there may be no ratings, since only what was taken is asked: then each line counts 1. A
+        without_ratings: there may be no ratings, since only what was taken is asked: then items alone, one a line. A
             column of weights is as good as one of ratings.
 
     Raises:
@@ -177,7 +176,7 @@ def read_rated(
     item, rating = _item_and_rating(table, columns, without_ratings)
     taken = values.ids(table, item, "item").to_list()
     if rating is None:
-        return {one: float(count) for one, count in Counter(taken).items()}
+        return taken
     return dict(zip(taken, values.ratings(table, rating).tolist(), strict=True))
 
 

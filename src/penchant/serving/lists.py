@@ -201,6 +201,18 @@ def as_rated(rated: Any, model: Model) -> dict[Id, float]:
         raise InputError("What rated has is no item.", remedy=remedy) from None
 
 
+def positive_from(about: Mapping[str, Any], model: Model) -> float | None:
+    """The rating from which on a model that ranks was told that somebody took an item; None of other models."""
+    found = about.get("data", {}).get("positive_from")
+    return float(found) if model.ranks_only and isinstance(found, int | float) else None
+
+
+def liked(rated: Mapping[Id, float], about: Mapping[str, Any], model: Model) -> Mapping[Id, float]:
+    """What ratings of somebody new say to a model: to one that was told which are positive, those from there up."""
+    least = positive_from(about, model)
+    return rated if least is None else {item: 1.0 for item, rating in rated.items() if rating >= least}
+
+
 def ratings_of(rated: Mapping[Id, float], model: Model) -> Floats:
     """The ratings of somebody new, float32 (n,), after checking them.
 

@@ -26,6 +26,7 @@ from penchant.serving.approximate import ItemIndex
 from penchant.serving.catalogue import Catalogue
 from penchant.serving.events import WEIGHTS, Event, is_weight
 from penchant.serving.filters import Mask, filters_of, matching
+from penchant.serving.lists import positive_from
 from penchant.serving.logs import say
 from penchant.serving.overlay import Overlay
 from penchant.serving.recommender import Recommender
@@ -231,8 +232,7 @@ class Loaded:
     @cached_property
     def positive_from(self) -> float | None:
         """The rating from which on a model that ranks was told that somebody took an item; None of other models."""
-        found = self.recommender.about.get("data", {}).get("positive_from")
-        return float(found) if self.recommender.model.ranks_only and isinstance(found, int | float) else None
+        return positive_from(self.recommender.about, self.recommender.model)
 
     # --- users --------------------------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ from penchant.models.fitting import FitLog
 from penchant.newcomers import Questions
 from penchant.serving.answers import Named, Prediction, Reason, Reasons, Recommendation
 from penchant.serving.history import History
-from penchant.serving.lists import Ids, Ranker, Wished, Wishes, as_rated, ratings_of
+from penchant.serving.lists import Ids, Ranker, Wished, Wishes, as_rated, liked, ratings_of
 from penchant.serving.naming import ItemNames
 from penchant.serving.saving import checked_fields, to_artifact
 from penchant.serving.stripping import strip
@@ -116,8 +116,9 @@ class Recommender:
             )
         if rated is not None:
             given = as_rated(rated, self.model)
-            rows, ratings = self._item_rows(given), ratings_of(given, self.model)
-            vectors, seen = self.model.fold_in(rows, ratings)[None], rows
+            has_ratings = hasattr(rated, "keys")
+            seen, taken = self._item_rows(given), liked(given, self.about, self.model) if has_ratings else given
+            vectors = self.model.fold_in(self._item_rows(taken), ratings_of(taken, self.model))[None]
         else:
             row = self.users.row(user)
             vectors = self.model.user_vectors(np.array([row], np.int32))
