@@ -241,6 +241,7 @@ def test_numbers_and_text_give_the_same(
 
 @UNHURRIED
 @given(st.lists(st.tuples(GOOD_IDS, GOOD_IDS, RATINGS, TIMES).map(",".join), min_size=2, max_size=5))
+@example(["1,2,3,0", "2,3,4,20240103"])
 def test_ratings_and_times_of_any_spelling(tmp_path: Path, lines: list[str]) -> None:
     assert_same(tmp_path / "file", (HEADER + "\n".join(lines)).encode())
 

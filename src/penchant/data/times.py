@@ -93,7 +93,8 @@ def _counted(values: pl.Series, table: Table, column: str) -> tuple[NDArray[np.i
     if are_whole and _mostly(numbers.is_between(FIRST_DATE, LAST_DATE)):
         days = _days(numbers)
         if _mostly(days.is_not_null()):
-            problem = "The time {} is no date, as others of the column are."
+            first = next(iter(numbers.filter(days.is_null())), "")  # a number also where it was read as text
+            problem = f"The time {first} is no date, as others of the column are."
             refuse(days.is_null(), table, column, problem, "Write year, month and day: 20261124 or 2026-11-24.")
             return _midnights(days), _note(column, "dates", numbers, days)
     seconds = numbers.to_numpy()
