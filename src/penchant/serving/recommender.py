@@ -101,7 +101,8 @@ class Recommender:
         Args:
             user: an id of training; or None when `rated` is given.
             rated: item -> rating of a new user, who is folded in without retraining; of a model that ranks only item
-                -> weight, or items alone, each of which counts 1. {} is an average user.
+                -> weight, or items alone, each of which counts 1; of one that was told what is positive
+                (`positive_from`) item -> rating, or items alone. {} is an average user.
             wished: include_seen, only, exclude, where, diversity, diversity_by, popularity_damping: see `Wishes`.
 
         Raises:

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 # What `penchant.job` writes into `about`. Whatever else a caller has put there may be about a user, and so may the
 # notes of reading, which are free text.
 ABOUT: dict[str, tuple[str, ...]] = {
-    "data": ("source", "n_ratings", "n_users", "n_items", "scale", "is_implicit", "mean", "times", "columns"),
+    "data": (
+        *("source", "n_ratings", "n_users", "n_items", "scale", "is_implicit", "positive_from", "mean", "times"),
+        "columns",
+    ),
     "split": ("how", "n_train", "n_valid", "n_given", "n_unknown", "may_leak", "then"),
     "feedback": ("store", "sequence", "n_events"),
     "valid": (
