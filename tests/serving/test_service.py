@@ -225,6 +225,8 @@ def test_bodies_that_are_none(service: Running) -> None:
     error_of(
         client.post("/v1/recommendations", content=b"a=1", headers={"content-type": "text/plain"}), 415, "not_json"
     )
+    zipped = {**kind, "content-encoding": "gzip"}
+    error_of(client.post("/v1/recommendations", content=b"\x1f\x8b", headers=zipped), 415, "encoded")
     error_of(client.put("/v1/recommendations", content=b"{}", headers=kind), 405, "method_not_allowed")
     large = b'{"history":[' + b" " * 1_000_001 + b"]}"
     error_of(client.post("/v1/recommendations", content=large, headers=kind), 413, "too_large")

@@ -165,7 +165,7 @@ class _Passage:
         if scopes is None:
             raise Refused(401, "unknown_key", "This key is not known.", "Ask who runs the service for one.", challenge)
         if needed not in scopes:
-            raise Refused(403, "wrong_scope", f"This key does not allow to {needed}.", "Use a key whose scope it is.")
+            raise Refused(403, "wrong_scope", f"This key has not the scope {needed}.", "Use a key whose scope it is.")
         return key
 
     def _check_rate(self, sender: str) -> None:
@@ -184,6 +184,8 @@ class _Passage:
         has_body = b"transfer-encoding" in self.headers or (length.isdigit() and int(length) > 0)
         if has_body and kind != JSON and self.method in ("POST", "PUT", "PATCH"):
             raise Refused(415, "not_json", "The body is not of type application/json.", "Send JSON.")
+        if has_body and self.headers.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+            raise Refused(415, "encoded", "The body is compressed, or encoded otherwise.", "Send it as it is.")
         if length.isdigit() and int(length) > self.gate.settings.max_body:
             raise self._too_large()
 
