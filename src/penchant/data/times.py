@@ -18,9 +18,9 @@ TIMES_BELOW = 2.0**63
 FIRST_YEAR, LAST_YEAR = 1900, 2100
 FIRST_DAY, LAST_DAY = 101, 1231  # of any year
 FIRST_DATE, LAST_DATE = FIRST_YEAR * 10_000 + FIRST_DAY, LAST_YEAR * 10_000 + LAST_DAY
-MOSTLY = (
-    0.5  # that are dates among numbers: of the seconds of 1970 that have as many digits, one in 27 looks like a date
-)
+# How many of a column's numbers are dates where it is one of dates. Of seconds in 1970 with as many digits, one in 27
+# looks like a date.
+MOSTLY = 0.5
 SECONDS_A_DAY = 86_400
 
 ISO_TIME = (
