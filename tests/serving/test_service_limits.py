@@ -94,7 +94,7 @@ def test_sigterm_under_load_answers_what_was_accepted(film_model: Path, tmp_path
         seen, failed = under_load(running, stop)
         assert not failed
         assert set(seen) <= {200, 503}
-        assert seen[200] > 50
+        assert seen[200] > 5
         assert '"stopped"' in running.logged()
 
 
