@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -63,3 +64,24 @@ def load() -> Iterator[Callable[[str], ModuleType]]:
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test touches the cache of the person who runs it."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture
+def calling(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[[Path], Any]:
+    """What runs command lines in a folder, checks their exit codes, and gives what they write: (stdout, stderr)."""
+    from penchant.cli import run
+
+    def in_folder(folder: Path) -> Any:
+        monkeypatch.setattr(sys, "warnoptions", ["error"])
+        monkeypatch.chdir(folder)
+
+        def say(line: str, code: int = 0) -> tuple[str, str]:
+            capsys.readouterr()
+            found = run(line.split())
+            out, err = capsys.readouterr()
+            assert found == code, err
+            return out, err
+
+        return say
+
+    return in_folder

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -44,18 +43,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def call(made: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
-    monkeypatch.setattr(sys, "warnoptions", ["error"])
-    monkeypatch.chdir(made)
-
-    def say(line: str, code: int = 0) -> tuple[str, str]:
-        capsys.readouterr()
-        found = run(line.split())
-        out, err = capsys.readouterr()
-        assert found == code, err
-        return out, err
-
-    return say
+def call(made: Path, calling: Any) -> Any:
+    return calling(made)
 
 
 # --- in Python: arguments of read_ratings beside settings -------------------------------------------

@@ -124,19 +124,24 @@ def _note(column: str, kind: str, numbers: pl.Series, days: pl.Series) -> tuple[
 
 
 def _written(values: pl.Series, table: Table, column: str) -> NDArray[np.int64]:
-    parts = _in_iso_order(values).str.extract_groups(ISO_TIME).struct.unnest()
-    dates = parts["date"].str.to_date("%Y-%m-%d", strict=False)
-    if dates.null_count():
-        unsure = dates.is_null() & values.str.contains(UNSURE_DATE)
+    seconds = iso_seconds(_in_iso_order(values))
+    if seconds.null_count():
+        unsure = seconds.is_null() & values.str.contains(UNSURE_DATE)
         problem = "The time {} does not say which number is the day and which the month."
         refuse(unsure, table, column, problem, _UNSURE_TIME)
-        refuse(dates.is_null(), table, column, "The time {} is neither a number nor a date.", _BAD_TIME)
+        refuse(seconds.is_null(), table, column, "The time {} is neither a number nor a date.", _BAD_TIME)
+    return seconds.to_numpy().astype(np.int64, copy=False)
+
+
+def iso_seconds(values: pl.Series) -> pl.Series:
+    """ISO dates, with or without a time of day, as Int64 seconds since 1970-01-01 UTC; null where text is none."""
+    parts = values.str.extract_groups(ISO_TIME).struct.unnest()
+    dates = parts["date"].str.to_date("%Y-%m-%d", strict=False)
     hours, minutes, seconds, zone_hours, zone_minutes = (
         parts[part].cast(pl.Int64).fill_null(0) for part in ("hour", "minute", "second", "zone_hour", "zone_minute")
     )
     zone = (zone_hours * 60 + zone_minutes) * pl.select(pl.when(parts["sign"] == "-").then(-1).otherwise(1)).to_series()
-    epoch = dates.cast(pl.Int64) * SECONDS_A_DAY + hours * 3_600 + (minutes - zone) * 60 + seconds
-    return epoch.to_numpy().astype(np.int64, copy=False)
+    return dates.cast(pl.Int64) * SECONDS_A_DAY + hours * 3_600 + (minutes - zone) * 60 + seconds
 
 
 def _in_iso_order(values: pl.Series) -> pl.Series:

@@ -23,7 +23,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from penchant.data.features import SEPARATOR, texts
-from penchant.data.times import ISO_TIME
+from penchant.data.times import iso_seconds
 from penchant.errors import SettingError
 
 Wanted = str | float
@@ -178,13 +178,7 @@ def _seconds(column: pl.Series) -> NDArray[np.float64]:
         column = column.cast(pl.Datetime("us"))
     if column.dtype == pl.Datetime:
         return column.dt.epoch("us").cast(pl.Float64).to_numpy() / 1e6
-    parts = texts(column).str.extract_groups(ISO_TIME).struct.unnest()
-    days = parts["date"].str.to_date("%Y-%m-%d", strict=False).cast(pl.Int32).cast(pl.Float64)
-    hours, minutes, seconds, zone_hours, zone_minutes = (
-        parts[part].cast(pl.Float64).fill_null(0.0) for part in ("hour", "minute", "second", "zone_hour", "zone_minute")
-    )
-    ahead = (zone_hours * 60 + zone_minutes).to_numpy() * np.where((parts["sign"] == "-").fill_null(False), -1, 1)
-    return (days * A_DAY + hours * 3_600 + minutes * 60 + seconds).to_numpy() - 60 * ahead
+    return iso_seconds(texts(column)).cast(pl.Float64).to_numpy()
 
 
 def _has(column: pl.Series, value: str) -> Mask:

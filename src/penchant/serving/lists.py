@@ -207,10 +207,15 @@ def positive_from(about: Mapping[str, Any], model: Model) -> float | None:
     return float(found) if model.ranks_only and isinstance(found, int | float) else None
 
 
+def is_positive(rating: float | None, least: float | None) -> bool:
+    """Whether a rating says that somebody took an item, to a model that was told so from `least` on; no rating does."""
+    return rating is None or least is None or rating >= least
+
+
 def liked(rated: Mapping[Id, float], about: Mapping[str, Any], model: Model) -> Mapping[Id, float]:
     """What ratings of somebody new say to a model: to one that was told which are positive, those from there up."""
     least = positive_from(about, model)
-    return rated if least is None else {item: 1.0 for item, rating in rated.items() if rating >= least}
+    return rated if least is None else {item: 1.0 for item, rating in rated.items() if is_positive(rating, least)}
 
 
 def ratings_of(rated: Mapping[Id, float], model: Model) -> Floats:

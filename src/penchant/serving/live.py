@@ -26,7 +26,7 @@ from penchant.serving.approximate import ItemIndex
 from penchant.serving.catalogue import Catalogue
 from penchant.serving.events import WEIGHTS, Event, is_weight
 from penchant.serving.filters import Mask, filters_of, matching
-from penchant.serving.lists import positive_from
+from penchant.serving.lists import is_positive, positive_from
 from penchant.serving.logs import say
 from penchant.serving.overlay import Overlay
 from penchant.serving.recommender import Recommender
@@ -276,7 +276,7 @@ class Loaded:
 
     def is_positive(self, rating: float | None) -> bool:
         """Whether a rating says to a model that ranks that the item was taken."""
-        return rating is None or self.positive_from is None or rating >= self.positive_from
+        return is_positive(rating, self.positive_from)
 
     def weight(self, rating: float | None) -> float:
         """What it counts then."""
